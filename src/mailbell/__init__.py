@@ -1,0 +1,3 @@
+"""mailbell: mail in, events out."""
+
+__version__ = "0.1.0"

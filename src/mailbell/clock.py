@@ -1,0 +1,26 @@
+"""Time as a port, so that tests can turn the hands."""
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def time(self) -> float:
+        """Seconds since the epoch; may jump, as wall clocks do."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; never jumps."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def time(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()

@@ -1,0 +1,1 @@
+"""Mail becomes an event: pure functions from octets to structs, total over any input."""

@@ -1,0 +1,102 @@
+"""The full form of an event: `mailbell.event/1`. Unknown is null, never absent."""
+
+from typing import Literal
+
+import msgspec
+
+SCHEMA = "mailbell.event/1"
+
+
+class Address(msgspec.Struct, frozen=True):
+    """One mailbox: display name (may be empty) and address."""
+
+    name: str
+    address: str
+
+
+class HeaderField(msgspec.Struct, frozen=True):
+    """A header field: its name as written, its value unfolded and decoded."""
+
+    name: str
+    value: str
+
+
+class TlsInfo(msgspec.Struct, frozen=True):
+    """The TLS connection that the mail came over."""
+
+    version: str
+    cipher: str
+
+
+class EventSource(msgspec.Struct, frozen=True):
+    """Where the mail came from."""
+
+    ip: str
+    port: int
+    helo: str
+    auth_user: str | None
+    tls: TlsInfo | None
+
+
+class EventEnvelope(msgspec.Struct, frozen=True):
+    """The SMTP envelope as given; `mail_from` is empty for the null reverse-path."""
+
+    mail_from: str
+    rcpt_to: tuple[str, ...]
+
+
+class Attachment(msgspec.Struct, frozen=True):
+    """A part that is not the body. `size` and `sha256` are of the decoded octets."""
+
+    index: int
+    filename: str | None
+    content_type: str
+    detected_type: str | None
+    disposition: Literal["attachment", "inline"] | None
+    content_id: str | None
+    size: int
+    sha256: str
+
+
+class RawInfo(msgspec.Struct, frozen=True):
+    """The message as it travelled."""
+
+    size: int
+    sha256: str
+
+
+class Charset(msgspec.Struct, frozen=True):
+    """How the text was decoded: the label on it, the codec used, and whether that was a guess."""
+
+    declared: str | None
+    used: str
+    guessed: bool
+
+
+class MailEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """The full form. Times are RFC 3339; `received_at` in UTC with milliseconds."""
+
+    schema: Literal["mailbell.event/1"] = SCHEMA
+    id: str
+    received_at: str
+    ioserver: str
+    name: str
+    source: EventSource
+    envelope: EventEnvelope
+    message_id: str | None
+    subject: str | None
+    date: str | None
+    date_raw: str | None
+    content_type: str
+    from_: Address | None = msgspec.field(name="from")
+    to: tuple[Address, ...]
+    cc: tuple[Address, ...]
+    reply_to: tuple[Address, ...]
+    headers: tuple[HeaderField, ...]
+    text: str
+    text_source: Literal["plain", "html", "none"]
+    html: str | None
+    attachments: tuple[Attachment, ...]
+    raw: RawInfo
+    defects: tuple[str, ...]
+    charset: Charset

@@ -1,0 +1,1 @@
+"""The journal: mail on stable storage, and durable consumers of it."""

@@ -1,0 +1,141 @@
+"""Frozen settings, a struct for each room: what may be set, its default, its range and what it means.
+
+No I/O here. `config.py` fills these from TOML; a test holds docs/settings.md to the descriptions.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Size(int):
+    """A number of octets; written as a number or as text such as `25 MiB`."""
+
+    @classmethod
+    def parse(cls, value: object) -> "Size":
+        """Read a size; ValueError says what was expected."""
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return cls(value)
+        found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMG]?i?B|)", value, re.I) if isinstance(value, str) else None
+        if found is None:
+            raise ValueError(f'expected a size such as 1048576 or "25 MiB", got {value!r}')
+        return cls(float(found[1]) * _UNITS[found[2].upper()])
+
+
+class Duration(float):
+    """A number of seconds; written as a number or as text such as `30s`, `10 min`, `3d`."""
+
+    @classmethod
+    def parse(cls, value: object) -> "Duration":
+        """Read a duration; ValueError says what was expected."""
+        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+            return cls(value)
+        found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(ms|s|m|min|h|d|)", value) if isinstance(value, str) else None
+        if found is None:
+            raise ValueError(f'expected a duration such as 30 or "30s", "10 min", "3d", got {value!r}')
+        return cls(float(found[1]) * _SECONDS[found[2]])
+
+
+def dec_hook(type_: type[Any], value: object) -> object:
+    """Decode our own value types for msgspec."""
+    if issubclass(type_, Size | Duration):
+        return type_.parse(value)
+    if issubclass(type_, Path) and isinstance(value, str) and value:
+        return Path(value)
+    raise ValueError(f"expected a path, got {value!r}")
+
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all settings structs."""
+
+
+class IoServerSettings(Settings):
+    """One SMTPSERVER I/O server: a listening port and what is allowed on it."""
+
+    type: Annotated[Literal["SMTPSERVER"], Meta(description="The kind of I/O server.")] = "SMTPSERVER"
+    port: Annotated[int, Meta(ge=1, le=65535, description="The listening port.")] = 25
+    rawbody: Annotated[
+        bool,
+        Meta(description="true: `body` is the whole body as it travelled; false: the first text/plain part, decoded."),
+    ] = False
+    startupevents: Annotated[
+        bool,
+        Meta(description="true: events flow as soon as a sink is up; false: once every sink is up or has failed to."),
+    ] = False
+    threads: Annotated[int, Meta(ge=1, description="The most connections served at once; others wait.")] = 4
+    shutdown_when_inactive: Annotated[
+        bool, Meta(description="High availability: close this server while the node is not the active one.")
+    ] = False
+    listen: Annotated[
+        tuple[str, ...], Meta(min_length=1, description="The addresses to listen on; a family the machine lacks is skipped.")
+    ] = ("0.0.0.0", "::")  # noqa: S104  HSYCO: on all network interfaces; `allow` is the guard
+    max_size: Annotated[Size, Meta(description="The largest message taken, in octets.")] = Size(25 * 2**20)
+    max_recipients: Annotated[int, Meta(ge=1, description="The most recipients of one message.")] = 100
+    max_errors: Annotated[int, Meta(ge=1, description="Bad commands on one connection before it is closed.")] = 20
+    max_command: Annotated[int, Meta(ge=512, description="The longest command line, in octets.")] = 4096
+    idle_timeout: Annotated[Duration, Meta(description="A connection that says nothing for so long is closed.")] = Duration(300)
+    data_timeout: Annotated[Duration, Meta(description="The longest that one message may take to come in.")] = Duration(600)
+    queue_timeout: Annotated[Duration, Meta(description="The longest that a connection waits for a slot.")] = Duration(30)
+    queue_length: Annotated[int, Meta(ge=0, description="The most connections that wait for a slot.")] = 1000
+    hostname: Annotated[str, Meta(description="The name in the greeting; empty: the machine's own.")] = ""
+    charset: Annotated[
+        str, Meta(description="The charset tried for raw 8-bit text that is not UTF-8 and names no charset.")
+    ] = "latin-1"
+
+
+class JournalSettings(Settings):
+    """The journal: where mail is kept until every sink has it, and for as long after as is asked for."""
+
+    engine: Annotated[Literal["sqlite"], Meta(description="The storage engine.")] = "sqlite"
+    max_age: Annotated[Duration, Meta(description="Delivered mail older than this is removed; 0: never.")] = Duration(30 * 86400)
+    max_size: Annotated[Size, Meta(description="Delivered mail is removed, oldest first, above this size; 0: no limit.")] = Size(
+        10 * 2**30
+    )
+
+
+class LogSettings(Settings):
+    """The log: a file a day in the data folder, and the terminal."""
+
+    format: Annotated[
+        Literal["hsyco", "json"], Meta(description="How a line looks: HSYCO's format, or one JSON object a line.")
+    ] = "hsyco"
+    terminal: Annotated[bool, Meta(description="Write the log to the terminal too.")] = True
+
+
+class SinkSettings(Settings):
+    """What every sink has."""
+
+    max_in_flight: Annotated[int, Meta(ge=1, description="The most events handed to the sink at once.")] = 16
+    ordered: Annotated[bool, Meta(description="true: an event waits until the one before it is delivered or parked.")] = False
+    retry_for: Annotated[Duration, Meta(description="How long an event is retried before it is parked.")] = Duration(3 * 86400)
+
+
+class ScriptSettings(SinkSettings, tag_field="type", tag="script"):
+    """A user's script: JavaScript, Python or an HSYCO EVENTS file, in a child process of its own."""
+
+    path: Annotated[Path, Meta(description="The script: .js, .py, or an EVENTS file .txt.")]
+    time_limit: Annotated[Duration, Meta(description="A callback that runs longer is killed.")] = Duration(10)
+    memory_limit: Annotated[Size, Meta(description="The most memory that the script's process may have.")] = Size(256 * 2**20)
+
+
+AnySink = ScriptSettings
+
+
+class ServiceSettings(Settings):
+    """Everything: the whole TOML file."""
+
+    data: Annotated[Path, Meta(description="The data folder: journal, logs, generated certificate.")] = Path("mailbell-data")
+    ioservers: dict[str, IoServerSettings] = {}
+    journal: JournalSettings = JournalSettings()
+    log: LogSettings = LogSettings()
+    sinks: dict[str, AnySink] = {}

@@ -1,0 +1,45 @@
+"""The port of a sink, and what a delivery can come to."""
+
+from typing import Protocol
+
+import msgspec
+
+from mailbell.event.convert import Converted
+
+
+class Delivered(msgspec.Struct, frozen=True):
+    """The receiver has it."""
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """Not now: try again. `after` is in seconds where the receiver asked for a delay; None: the usual backoff."""
+
+    reason: str
+    after: float | None = None
+
+
+class Reject(msgspec.Struct, frozen=True):
+    """Never: the receiver will not take this event however often it is tried. It is parked."""
+
+    reason: str
+
+
+Outcome = Delivered | Retry | Reject
+
+
+class Sink(Protocol):
+    """Somewhere that events go. It returns an outcome; only `delivery` acknowledges."""
+
+    name: str
+
+    async def start(self) -> None:
+        """Come up, or raise SinkUnavailable with the remedy; called again until it succeeds."""
+        ...
+
+    async def deliver(self, item: Converted) -> Outcome:
+        """Hand one event over. An exception counts as Retry; cancelling means that the outcome is unknown."""
+        ...
+
+    async def stop(self) -> None:
+        """Let go of everything; may be called without start()."""
+        ...
