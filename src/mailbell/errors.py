@@ -25,7 +25,7 @@ class MailbellError(Exception):
 
 
 class ConfigError(MailbellError):
-    """Settings that can't be used. `problems` has one line each: `file: key: what is wrong and the remedy`."""
+    """Settings that can't be used; `problems` has a line each: `file: key: what is wrong, the remedy`."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))

@@ -22,7 +22,11 @@ class Size(int):
         """Read a size; ValueError says what was expected."""
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return cls(value)
-        found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMG]?i?B|)", value, re.I) if isinstance(value, str) else None
+        found = (
+            re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMG]?i?B|)", value, re.IGNORECASE)
+            if isinstance(value, str)
+            else None
+        )
         if found is None:
             raise ValueError(f'expected a size such as 1048576 or "25 MiB", got {value!r}')
         return cls(float(found[1]) * _UNITS[found[2].upper()])
@@ -59,33 +63,44 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Base of all settings structs."""
 
 
-class IoServerSettings(Settings):
+class IoServerSettings(Settings, frozen=True, kw_only=True):
     """One SMTPSERVER I/O server: a listening port and what is allowed on it."""
 
     type: Annotated[Literal["SMTPSERVER"], Meta(description="The kind of I/O server.")] = "SMTPSERVER"
     port: Annotated[int, Meta(ge=1, le=65535, description="The listening port.")] = 25
     rawbody: Annotated[
         bool,
-        Meta(description="true: `body` is the whole body as it travelled; false: the first text/plain part, decoded."),
+        Meta(
+            description="true: `body` is the body as it travelled; false: the first text/plain part, decoded."
+        ),
     ] = False
     startupevents: Annotated[
         bool,
-        Meta(description="true: events flow as soon as a sink is up; false: once every sink is up or has failed to."),
+        Meta(description="true: events flow as soon as a sink is up; false: when all are up or had 30 s to."),
     ] = False
     threads: Annotated[int, Meta(ge=1, description="The most connections served at once; others wait.")] = 4
     shutdown_when_inactive: Annotated[
         bool, Meta(description="High availability: close this server while the node is not the active one.")
     ] = False
     listen: Annotated[
-        tuple[str, ...], Meta(min_length=1, description="The addresses to listen on; a family the machine lacks is skipped.")
+        tuple[str, ...],
+        Meta(min_length=1, description="The addresses to listen on; a family the machine lacks is skipped."),
     ] = ("0.0.0.0", "::")  # noqa: S104  HSYCO: on all network interfaces; `allow` is the guard
     max_size: Annotated[Size, Meta(description="The largest message taken, in octets.")] = Size(25 * 2**20)
     max_recipients: Annotated[int, Meta(ge=1, description="The most recipients of one message.")] = 100
-    max_errors: Annotated[int, Meta(ge=1, description="Bad commands on one connection before it is closed.")] = 20
+    max_errors: Annotated[
+        int, Meta(ge=1, description="Bad commands on one connection before it is closed.")
+    ] = 20
     max_command: Annotated[int, Meta(ge=512, description="The longest command line, in octets.")] = 4096
-    idle_timeout: Annotated[Duration, Meta(description="A connection that says nothing for so long is closed.")] = Duration(300)
-    data_timeout: Annotated[Duration, Meta(description="The longest that one message may take to come in.")] = Duration(600)
-    queue_timeout: Annotated[Duration, Meta(description="The longest that a connection waits for a slot.")] = Duration(30)
+    idle_timeout: Annotated[
+        Duration, Meta(description="A connection that says nothing for so long is closed.")
+    ] = Duration(300)
+    data_timeout: Annotated[
+        Duration, Meta(description="The longest that one message may take to come in.")
+    ] = Duration(600)
+    queue_timeout: Annotated[
+        Duration, Meta(description="The longest that a connection waits for a slot.")
+    ] = Duration(30)
     queue_length: Annotated[int, Meta(ge=0, description="The most connections that wait for a slot.")] = 1000
     hostname: Annotated[str, Meta(description="The name in the greeting; empty: the machine's own.")] = ""
     charset: Annotated[
@@ -93,48 +108,59 @@ class IoServerSettings(Settings):
     ] = "latin-1"
 
 
-class JournalSettings(Settings):
+class JournalSettings(Settings, frozen=True, kw_only=True):
     """The journal: where mail is kept until every sink has it, and for as long after as is asked for."""
 
     engine: Annotated[Literal["sqlite"], Meta(description="The storage engine.")] = "sqlite"
-    max_age: Annotated[Duration, Meta(description="Delivered mail older than this is removed; 0: never.")] = Duration(30 * 86400)
-    max_size: Annotated[Size, Meta(description="Delivered mail is removed, oldest first, above this size; 0: no limit.")] = Size(
-        10 * 2**30
+    max_age: Annotated[Duration, Meta(description="Delivered mail older than this is removed; 0: never.")] = (
+        Duration(30 * 86400)
     )
+    max_size: Annotated[
+        Size, Meta(description="Delivered mail is removed, oldest first, above this size; 0: no limit.")
+    ] = Size(10 * 2**30)
 
 
-class LogSettings(Settings):
+class LogSettings(Settings, frozen=True, kw_only=True):
     """The log: a file a day in the data folder, and the terminal."""
 
     format: Annotated[
-        Literal["hsyco", "json"], Meta(description="How a line looks: HSYCO's format, or one JSON object a line.")
+        Literal["hsyco", "json"],
+        Meta(description="How a line looks: HSYCO's format, or one JSON object a line."),
     ] = "hsyco"
     terminal: Annotated[bool, Meta(description="Write the log to the terminal too.")] = True
 
 
-class SinkSettings(Settings):
+class SinkSettings(Settings, frozen=True, kw_only=True):
     """What every sink has."""
 
     max_in_flight: Annotated[int, Meta(ge=1, description="The most events handed to the sink at once.")] = 16
-    ordered: Annotated[bool, Meta(description="true: an event waits until the one before it is delivered or parked.")] = False
-    retry_for: Annotated[Duration, Meta(description="How long an event is retried before it is parked.")] = Duration(3 * 86400)
+    ordered: Annotated[
+        bool, Meta(description="true: an event waits until the one before it is delivered or parked.")
+    ] = False
+    retry_for: Annotated[Duration, Meta(description="How long an event is retried before it is parked.")] = (
+        Duration(3 * 86400)
+    )
 
 
-class ScriptSettings(SinkSettings, tag_field="type", tag="script"):
+class ScriptSettings(SinkSettings, frozen=True, kw_only=True, tag_field="type", tag="script"):
     """A user's script: JavaScript, Python or an HSYCO EVENTS file, in a child process of its own."""
 
     path: Annotated[Path, Meta(description="The script: .js, .py, or an EVENTS file .txt.")]
     time_limit: Annotated[Duration, Meta(description="A callback that runs longer is killed.")] = Duration(10)
-    memory_limit: Annotated[Size, Meta(description="The most memory that the script's process may have.")] = Size(256 * 2**20)
+    memory_limit: Annotated[Size, Meta(description="The most memory that the script's process may have.")] = (
+        Size(256 * 2**20)
+    )
 
 
 AnySink = ScriptSettings
 
 
-class ServiceSettings(Settings):
+class ServiceSettings(Settings, frozen=True, kw_only=True):
     """Everything: the whole TOML file."""
 
-    data: Annotated[Path, Meta(description="The data folder: journal, logs, generated certificate.")] = Path("mailbell-data")
+    data: Annotated[Path, Meta(description="The data folder: journal, logs, generated certificate.")] = Path(
+        "mailbell-data"
+    )
     ioservers: dict[str, IoServerSettings] = {}
     journal: JournalSettings = JournalSettings()
     log: LogSettings = LogSettings()

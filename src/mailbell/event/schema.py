@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-SCHEMA = "mailbell.event/1"
+SCHEMA: Literal["mailbell.event/1"] = "mailbell.event/1"
 
 
 class Address(msgspec.Struct, frozen=True):

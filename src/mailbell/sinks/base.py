@@ -12,7 +12,7 @@ class Delivered(msgspec.Struct, frozen=True):
 
 
 class Retry(msgspec.Struct, frozen=True):
-    """Not now: try again. `after` is in seconds where the receiver asked for a delay; None: the usual backoff."""
+    """Not now: try again, after the usual backoff or the `after` seconds that the receiver asked for."""
 
     reason: str
     after: float | None = None
@@ -31,6 +31,8 @@ class Sink(Protocol):
     """Somewhere that events go. It returns an outcome; only `delivery` acknowledges."""
 
     name: str
+    sequential: bool
+    """One event at a time, in order of arrival (a retried one comes later)."""
 
     async def start(self) -> None:
         """Come up, or raise SinkUnavailable with the remedy; called again until it succeeds."""

@@ -1,0 +1,173 @@
+"""The consumer loop: claims from the journal, hands them to one sink, and settles each by its outcome."""
+
+import asyncio
+import itertools
+import logging
+import random
+from collections.abc import Callable, Sequence
+
+from mailbell.clock import Clock
+from mailbell.delivery.alignment import Alignment
+from mailbell.delivery.backoff import next_attempt
+from mailbell.delivery.feed import Feed
+from mailbell.delivery.monitor import Watermark
+from mailbell.errors import MailGone, SinkUnavailable
+from mailbell.event.convert import Converted
+from mailbell.journal.base import Claim, Consumer
+from mailbell.settings import SinkSettings
+from mailbell.sinks.base import Delivered, Outcome, Reject, Retry, Sink
+
+START_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds between the tries to bring a sink up; the last one repeats."""
+
+logger = logging.getLogger("mailbell.delivery")
+
+
+class Delivery:
+    """One sink and its durable consumer. Another sink's trouble is never this one's."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        consumer: Consumer,
+        settings: SinkSettings,
+        feed: Feed,
+        alignment: Alignment,
+        clock: Clock,
+        behind: Watermark | None = None,
+        on_delivered: Callable[[Converted, int], None] | None = None,
+    ) -> None:
+        self.sink = sink
+        self.consumer = consumer
+        self._settings = settings
+        self._feed = feed
+        self._alignment = alignment
+        self._clock = clock
+        self._behind = behind
+        self._on_delivered = on_delivered
+        self._limit = 1 if sink.sequential or settings.ordered else settings.max_in_flight
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Event()
+        self._held: list[Claim] = []
+
+    def __repr__(self) -> str:
+        return f"<Delivery {self.sink.name} at {self.consumer.position}, {len(self._in_flight)} in flight>"
+
+    async def run(self) -> None:
+        """Bring the sink up, then deliver for ever. To stop: cancel, then `drain`."""
+        await self._bring_up()
+        self._alignment.up(self.sink.name)
+        await self._until_alignment()
+        for claim in self._held:
+            await self._wait_for_room()
+            self._begin(claim)
+        while True:
+            for claim in await self._claim():
+                self._begin(claim)
+
+    async def drain(self, deadline: float) -> None:
+        """Let what is in flight finish for `deadline` seconds; the rest is delivered after the next start."""
+        if self._in_flight:
+            _, late = await asyncio.wait(self._in_flight, timeout=deadline)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await self.sink.stop()
+
+    async def _bring_up(self) -> None:
+        for attempt in itertools.count():
+            try:
+                await self.sink.start()
+            except SinkUnavailable as error:
+                logger.error("sink %s is not up: %s", self.sink.name, error)
+                await asyncio.sleep(START_DELAYS[min(attempt, len(START_DELAYS) - 1)])
+            else:
+                return
+
+    async def _until_alignment(self) -> None:
+        """Until then, events of I/O servers without `startupevents` are held, in order; the others flow."""
+        early = asyncio.create_task(self._deliver_early())
+        try:
+            await self._alignment.wait()
+        finally:
+            early.cancel()
+            await asyncio.wait([early])
+
+    async def _deliver_early(self) -> None:
+        if not self._alignment.any_early:
+            return
+        while True:
+            for claim in await self._claim():
+                self._held.append(claim)
+            for claim in list(self._held):
+                item = await self._feed.item(claim.sequence)
+                if self._alignment.open_for(item.mail.ioserver):
+                    self._held.remove(claim)
+                    self._begin(claim)
+
+    async def _claim(self) -> Sequence[Claim]:
+        await self._wait_for_room()
+        return await self.consumer.fetch(self._limit - len(self._in_flight), ordered=self._settings.ordered)
+
+    async def _wait_for_room(self) -> None:
+        while len(self._in_flight) >= self._limit:
+            self._room.clear()
+            await self._room.wait()
+
+    def _begin(self, claim: Claim) -> None:
+        task = asyncio.get_running_loop().create_task(self._deliver(claim))
+        self._in_flight.add(task)
+        task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._in_flight.discard(task)
+        self._room.set()
+
+    async def _deliver(self, claim: Claim) -> None:
+        try:
+            item = await self._feed.item(claim.sequence)
+        except MailGone:
+            logger.error(
+                "sink %s: mail %d was removed before it was delivered", self.sink.name, claim.sequence
+            )
+            self.consumer.ack(claim)
+            return
+        if self._behind is not None:
+            await self._behind.reached(item.mail.ioserver, claim.sequence)
+        self._settle(claim, item, await self._try(item))
+
+    async def _try(self, item: Converted) -> Outcome:
+        try:
+            return await self.sink.deliver(item)
+        except (
+            Exception
+        ) as error:  # a sink's bug is that sink's trouble: logged whole, and the event is tried again
+            logger.exception("sink %s failed on %s", self.sink.name, item.event.id)
+            return Retry(f"{type(error).__name__}: {error}")
+
+    def _settle(self, claim: Claim, item: Converted, outcome: Outcome) -> None:
+        match outcome:
+            case Delivered():
+                self.consumer.ack(claim)
+                if self._on_delivered is not None:
+                    self._on_delivered(item, claim.sequence)
+            case Reject(reason):
+                self._park(claim, item, reason)
+            case Retry(reason, after):
+                self._retry(claim, item, reason, after)
+
+    def _retry(self, claim: Claim, item: Converted, reason: str, after: float | None) -> None:
+        now = self._clock.time()
+        first = claim.first_attempt_at or now
+        at = next_attempt(claim.attempt, first, now, self._settings.retry_for, random.random(), after)  # noqa: S311  jitter
+        if at is None:
+            self._park(claim, item, f"given up after {claim.attempt} tries: {reason}")
+            return
+        logger.warning(
+            "sink %s: %s is tried again in %.0f s: %s", self.sink.name, item.event.id, at - now, reason
+        )
+        self.consumer.retry(claim, at, reason)
+
+    def _park(self, claim: Claim, item: Converted, reason: str) -> None:
+        logger.error("sink %s: %s is parked: %s", self.sink.name, item.event.id, reason)
+        self.consumer.park(claim, reason)

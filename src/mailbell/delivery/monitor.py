@@ -1,0 +1,52 @@
+"""The IO MONITOR: the `mail` data points, each set and logged for an event before any sink sees it."""
+
+import asyncio
+import logging
+
+from mailbell.event.convert import Converted
+from mailbell.scripting.state import IoState
+from mailbell.sinks.base import Delivered, Outcome
+
+logger = logging.getLogger("mailbell.io")
+
+
+class Monitor:
+    """A sink like any other, the first in line: it sets the data point and writes the IO MONITOR line."""
+
+    name = "io"
+    sequential = True
+
+    def __init__(self, state: IoState) -> None:
+        self._state = state
+
+    async def start(self) -> None:
+        """Nothing to bring up."""
+
+    async def deliver(self, item: Converted) -> Outcome:
+        """The data point is *forced*: it fires for every mail, also when the value equals the last one."""
+        self._state.set_io(item.event.name, item.value)
+        logger.info("IO MONITOR FORCED: %s = %s", item.event.name, item.value)
+        return Delivered()
+
+    async def stop(self) -> None:
+        """Nothing to let go of."""
+
+
+class Watermark:
+    """How far the monitor has come, for each I/O server: sinks wait behind it."""
+
+    def __init__(self, start: int) -> None:
+        self._start = start
+        self._reached: dict[str, int] = {}
+        self._moved = asyncio.Event()
+
+    def move(self, ioserver: str, sequence: int) -> None:
+        """The monitor is done with this event; events of one I/O server come in order."""
+        self._reached[ioserver] = sequence
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def reached(self, ioserver: str, sequence: int) -> None:
+        """Return once the monitor is done with this event."""
+        while self._reached.get(ioserver, self._start) < sequence:
+            await self._moved.wait()

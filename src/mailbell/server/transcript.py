@@ -1,0 +1,104 @@
+"""Transcripts: the last connections, line by line, and a plain sentence why each ended.
+
+Kept in memory. They are what an integrator reads when a device just says *failed*.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+
+import msgspec
+
+from mailbell.clock import Clock
+
+KEEP_CONNECTIONS = 200
+KEEP_LINES = 400  # of one connection: a device that stays connected for a year must not fill the memory
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A line of a dialogue: seconds since its begin, `<` in, `>` out or `=` state, and the text."""
+
+    at: float
+    mark: str
+    text: str
+
+
+class Transcript:
+    """What was said on one connection."""
+
+    __slots__ = (
+        "_began",
+        "_clock",
+        "ended_at",
+        "id",
+        "ioserver",
+        "ip",
+        "lines",
+        "mails",
+        "outcome",
+        "port",
+        "said",
+        "started_at",
+        "tls",
+    )
+
+    def __init__(self, id_: int, ioserver: str, ip: str, port: int, clock: Clock) -> None:
+        self.id = id_
+        self.ioserver = ioserver
+        self.ip = ip
+        self.port = port
+        self.started_at = clock.time()
+        self.ended_at: float | None = None
+        self.tls = ""
+        self.mails = 0
+        self.outcome = ""
+        self.lines: deque[Line] = deque(maxlen=KEEP_LINES)
+        self.said = 0
+        self._clock = clock
+        self._began = clock.monotonic()
+
+    def record(self, mark: str, text: str) -> None:
+        """Write a line down."""
+        self.said += 1
+        self.lines.append(Line(self._clock.monotonic() - self._began, mark, text))
+
+    @property
+    def left_out(self) -> int:
+        """How many of the first lines are no longer here."""
+        return self.said - len(self.lines)
+
+    @property
+    def failed(self) -> bool:
+        """True when the connection ended and no mail was taken on it."""
+        return self.ended_at is not None and self.mails == 0
+
+
+class Transcripts:
+    """The last connections, ended and open."""
+
+    def __init__(self, clock: Clock, keep: int = KEEP_CONNECTIONS) -> None:
+        self._clock = clock
+        self._ended: deque[Transcript] = deque(maxlen=keep)
+        self._open: dict[int, Transcript] = {}
+        self._next = 1
+
+    def begin(self, ioserver: str, ip: str, port: int) -> Transcript:
+        """Open a transcript for a new connection."""
+        transcript = Transcript(self._next, ioserver, ip, port, self._clock)
+        self._open[transcript.id] = transcript
+        self._next += 1
+        return transcript
+
+    def end(self, transcript: Transcript, outcome: str) -> None:
+        """Close it, with the sentence why the connection ended."""
+        transcript.ended_at = self._clock.time()
+        transcript.outcome = outcome
+        self._ended.append(transcript)
+        self._open.pop(transcript.id, None)
+
+    def __iter__(self) -> Iterator[Transcript]:
+        """All of them, newest first."""
+        yield from sorted([*self._open.values(), *self._ended], key=lambda transcript: -transcript.id)
+
+    def get(self, id_: int) -> Transcript | None:
+        """The transcript with this number, if it is still kept."""
+        return next((transcript for transcript in self if transcript.id == id_), None)
