@@ -151,6 +151,10 @@ class ScriptSettings(SinkSettings, frozen=True, kw_only=True, tag_field="type", 
         Size(256 * 2**20)
     )
 
+    def describe(self) -> str:
+        """For the first lines of `serve`."""
+        return f"script {self.path}"
+
 
 AnySink = ScriptSettings
 
