@@ -1,0 +1,31 @@
+"""Transcripts: bounded, newest first."""
+
+from mailbell.clock import SystemClock
+from mailbell.server.transcript import KEEP_LINES, Transcripts
+
+
+def test_the_last_connections_are_kept_newest_first() -> None:
+    transcripts = Transcripts(SystemClock(), keep=2)
+    made = [transcripts.begin("smtp", "127.0.0.1", port) for port in (1, 2, 3, 4)]
+    for transcript in made[:3]:
+        transcripts.end(transcript, "gone")
+    assert [transcript.port for transcript in transcripts] == [4, 3, 2]
+    assert transcripts.get(made[0].id) is None
+    assert transcripts.get(made[2].id) is made[2]
+
+
+def test_a_connection_without_mail_has_failed() -> None:
+    transcripts = Transcripts(SystemClock())
+    with_mail, without, still_open = (transcripts.begin("smtp", "127.0.0.1", 1) for _ in range(3))
+    with_mail.mails = 1
+    transcripts.end(with_mail, "QUIT")
+    transcripts.end(without, "cut")
+    assert [with_mail.failed, without.failed, still_open.failed] == [False, True, False]
+
+
+def test_a_long_dialogue_keeps_its_last_lines() -> None:
+    transcript = Transcripts(SystemClock()).begin("smtp", "127.0.0.1", 1)
+    for number in range(KEEP_LINES + 5):
+        transcript.record("<", str(number))
+    assert transcript.left_out == 5
+    assert transcript.lines[0].text == "5"
