@@ -1,9 +1,13 @@
 """Frozen settings, a struct for each room: what may be set, its default, its range and what it means.
 
-No I/O here. `config.py` fills these from TOML; a test holds docs/settings.md to the descriptions.
+No I/O here. `config.py` fills these from TOML; a test holds docs/settings.md to the descriptions. What a type
+can't say stands in its `Meta.extra`, for config.py: `check`, a function that raises ValueError with what was
+expected; `file`, the suffixes of a file that must exist.
 """
 
+import ipaddress
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,39 +15,43 @@ import msgspec
 from msgspec import Meta
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_SECONDS = {"": 1.0, "MS": 0.001, "S": 1.0, "M": 60.0, "MIN": 60.0, "H": 3600.0, "D": 86400.0}
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?((?:[KMG]i?)?B|)", re.IGNORECASE)
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|min|h|d|)")
+_LARGEST = 10.0**15
+"""Sizes and durations end somewhere, so that sums with them can't overflow: a petabyte, 30 million years."""
 
 
 class Size(int):
     """A number of octets; written as a number or as text such as `25 MiB`."""
 
+    expected = 'a size such as 1048576 or "25 MiB"'
+
     @classmethod
     def parse(cls, value: object) -> "Size":
         """Read a size; ValueError says what was expected."""
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            return cls(value)
-        found = (
-            re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMG]?i?B|)", value, re.IGNORECASE)
-            if isinstance(value, str)
-            else None
-        )
-        if found is None:
-            raise ValueError(f'expected a size such as 1048576 or "25 MiB", got {value!r}')
-        return cls(float(found[1]) * _UNITS[found[2].upper()])
+        return cls(_parse(value, _SIZE, _UNITS, cls.expected))
 
 
 class Duration(float):
     """A number of seconds; written as a number or as text such as `30s`, `10 min`, `3d`."""
 
+    expected = 'a duration such as 30 or "30s", "10 min", "3d"'
+
     @classmethod
     def parse(cls, value: object) -> "Duration":
         """Read a duration; ValueError says what was expected."""
-        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
-            return cls(value)
-        found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(ms|s|m|min|h|d|)", value) if isinstance(value, str) else None
-        if found is None:
-            raise ValueError(f'expected a duration such as 30 or "30s", "10 min", "3d", got {value!r}')
-        return cls(float(found[1]) * _SECONDS[found[2]])
+        return cls(_parse(value, _DURATION, _SECONDS, cls.expected))
+
+
+def _parse(value: object, pattern: re.Pattern[str], units: Mapping[str, float], expected: str) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LARGEST:
+        return value
+    found = pattern.fullmatch(value) if isinstance(value, str) else None
+    number = float(found[1]) * units[found[2].upper()] if found else _LARGEST + 1
+    if number > _LARGEST:
+        raise ValueError(f"expected {expected}, got {value!r}")
+    return number
 
 
 def dec_hook(type_: type[Any], value: object) -> object:
@@ -55,8 +63,34 @@ def dec_hook(type_: type[Any], value: object) -> object:
     raise ValueError(f"expected a path, got {value!r}")
 
 
-Port = Annotated[int, Meta(ge=1, le=65535)]
+def _positive(value: float) -> None:
+    if value <= 0:
+        raise ValueError("expected more than 0")
+
+
+def _charset(value: str) -> None:
+    try:
+        "a".encode(value)
+    except (LookupError, ValueError):
+        raise ValueError(
+            'expected a charset that Python knows, such as "latin-1", "cp1252" or "gb18030"'
+        ) from None
+
+
+def _ip_address(value: str) -> None:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        raise ValueError('expected an IP address such as "0.0.0.0", "192.168.1.5" or "::"') from None
+
+
 Count = Annotated[int, Meta(ge=1)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+PositiveSize = Annotated[Size, Meta(extra={"check": _positive})]
+PositiveDuration = Annotated[Duration, Meta(extra={"check": _positive})]
+IpAddress = Annotated[str, Meta(extra={"check": _ip_address})]
+Charset = Annotated[str, Meta(extra={"check": _charset})]
+ScriptPath = Annotated[Path, Meta(extra={"file": (".js", ".py", ".txt")})]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,44 +101,48 @@ class IoServerSettings(Settings, frozen=True, kw_only=True):
     """One SMTPSERVER I/O server: a listening port and what is allowed on it."""
 
     type: Annotated[Literal["SMTPSERVER"], Meta(description="The kind of I/O server.")] = "SMTPSERVER"
-    port: Annotated[int, Meta(ge=1, le=65535, description="The listening port.")] = 25
+    port: Annotated[Port, Meta(description="The listening port.")] = 25
     rawbody: Annotated[
         bool,
-        Meta(
-            description="true: `body` is the body as it travelled; false: the first text/plain part, decoded."
-        ),
+        Meta(description="true: `body` as it travelled; false: the first text/plain part, decoded."),
     ] = False
     startupevents: Annotated[
         bool,
         Meta(description="true: events flow as soon as a sink is up; false: when all are up or had 30 s to."),
     ] = False
-    threads: Annotated[int, Meta(ge=1, description="The most connections served at once; others wait.")] = 4
+    threads: Annotated[Count, Meta(description="The most connections served at once; others wait.")] = 4
     shutdown_when_inactive: Annotated[
         bool, Meta(description="High availability: close this server while the node is not the active one.")
     ] = False
     listen: Annotated[
-        tuple[str, ...],
+        tuple[IpAddress, ...],
         Meta(min_length=1, description="The addresses to listen on; a family the machine lacks is skipped."),
     ] = ("0.0.0.0", "::")  # noqa: S104  HSYCO: on all network interfaces; `allow` is the guard
-    max_size: Annotated[Size, Meta(description="The largest message taken, in octets.")] = Size(25 * 2**20)
-    max_recipients: Annotated[int, Meta(ge=1, description="The most recipients of one message.")] = 100
-    max_errors: Annotated[
-        int, Meta(ge=1, description="Bad commands on one connection before it is closed.")
-    ] = 20
+    max_size: Annotated[PositiveSize, Meta(description="The largest message taken, in octets.")] = Size(
+        25 * 2**20
+    )
+    max_recipients: Annotated[Count, Meta(description="The most recipients of one message.")] = 100
+    max_errors: Annotated[Count, Meta(description="Bad commands on one connection before it is closed.")] = 20
     max_command: Annotated[int, Meta(ge=512, description="The longest command line, in octets.")] = 4096
     idle_timeout: Annotated[
-        Duration, Meta(description="A connection that says nothing for so long is closed.")
+        PositiveDuration,
+        Meta(description="A connection that says nothing for so long is closed."),
     ] = Duration(300)
     data_timeout: Annotated[
-        Duration, Meta(description="The longest that one message may take to come in.")
+        PositiveDuration,
+        Meta(description="The longest that one message may take to come in."),
     ] = Duration(600)
     queue_timeout: Annotated[
         Duration, Meta(description="The longest that a connection waits for a slot.")
     ] = Duration(30)
     queue_length: Annotated[int, Meta(ge=0, description="The most connections that wait for a slot.")] = 1000
-    hostname: Annotated[str, Meta(description="The name in the greeting; empty: the machine's own.")] = ""
+    hostname: Annotated[
+        str,
+        Meta(pattern=r"^[A-Za-z0-9._-]*$", description="The name in the greeting; empty: the machine's own."),
+    ] = ""
     charset: Annotated[
-        str, Meta(description="The charset tried for raw 8-bit text that is not UTF-8 and names no charset.")
+        Charset,
+        Meta(description="The charset tried for raw 8-bit text that is not UTF-8 and names no charset."),
     ] = "latin-1"
 
 
@@ -128,12 +166,15 @@ class LogSettings(Settings, frozen=True, kw_only=True):
         Meta(description="How a line looks: HSYCO's format, or one JSON object a line."),
     ] = "hsyco"
     terminal: Annotated[bool, Meta(description="Write the log to the terminal too.")] = True
+    keep: Annotated[Duration, Meta(description="Log files older than this are removed; 0: never.")] = (
+        Duration(90 * 86400)
+    )
 
 
 class SinkSettings(Settings, frozen=True, kw_only=True):
     """What every sink has."""
 
-    max_in_flight: Annotated[int, Meta(ge=1, description="The most events handed to the sink at once.")] = 16
+    max_in_flight: Annotated[Count, Meta(description="The most events handed to the sink at once.")] = 16
     ordered: Annotated[
         bool, Meta(description="true: an event waits until the one before it is delivered or parked.")
     ] = False
@@ -145,11 +186,14 @@ class SinkSettings(Settings, frozen=True, kw_only=True):
 class ScriptSettings(SinkSettings, frozen=True, kw_only=True, tag_field="type", tag="script"):
     """A user's script: JavaScript, Python or an HSYCO EVENTS file, in a child process of its own."""
 
-    path: Annotated[Path, Meta(description="The script: .js, .py, or an EVENTS file .txt.")]
-    time_limit: Annotated[Duration, Meta(description="A callback that runs longer is killed.")] = Duration(10)
-    memory_limit: Annotated[Size, Meta(description="The most memory that the script's process may have.")] = (
-        Size(256 * 2**20)
+    path: Annotated[ScriptPath, Meta(description="The script: .js, .py, or an EVENTS file .txt.")]
+    time_limit: Annotated[PositiveDuration, Meta(description="A callback that runs longer is killed.")] = (
+        Duration(10)
     )
+    memory_limit: Annotated[
+        PositiveSize,
+        Meta(description="The most memory that the script's process may have."),
+    ] = Size(256 * 2**20)
 
     def describe(self) -> str:
         """For the first lines of `serve`."""
