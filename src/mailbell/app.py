@@ -107,19 +107,19 @@ class App:
         stack.enter_context(Log(settings.log, folder.path, self.clock))
         self.journal = await SqliteJournal.open(folder, settings.journal, self.clock)
         stack.push_async_callback(self.journal.close)
-        self._start_deliveries(stack)
+        await self._start_deliveries(stack)
         for id_, each in settings.ioservers.items():
             server = IoServer(id_, each, self.journal, self.transcripts, self.clock)
             await server.start()
             stack.push_async_callback(server.stop, STOP_SMTP)
             self.ioservers[id_] = server
 
-    def _start_deliveries(self, stack: AsyncExitStack) -> None:
+    async def _start_deliveries(self, stack: AsyncExitStack) -> None:
         settings = self.settings
         feed = Feed(self.journal, {id_: _convert_options(each) for id_, each in settings.ioservers.items()})
         early = (id_ for id_, each in settings.ioservers.items() if each.startupevents)
         alignment = Alignment(["io", *settings.sinks], early)
-        first = self.journal.consumer("io")
+        first = await self.journal.consumer("io")
         mark = Watermark(first.position)
         monitor = Delivery(
             Monitor(self.state), first, SinkSettings(), feed, alignment, self.clock, on_delivered=mark.move
@@ -127,7 +127,7 @@ class App:
         self._begin(stack, monitor)
         for name, each in settings.sinks.items():
             sink = _make_sink(name, each, self.state)
-            consumer = self.journal.consumer(name)
+            consumer = await self.journal.consumer(name)
             delivery = Delivery(sink, consumer, each, feed, alignment, self.clock, behind=mark)
             self.deliveries[name] = delivery
             self._begin(stack, delivery)

@@ -1,4 +1,4 @@
-"""The ports of the journal. One conformance suite (tests/journal/conformance.py) holds every engine to them."""
+"""The ports of the journal. One suite (tests/journal/conformance.py) holds every engine to them."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,7 +11,7 @@ from mailbell.mail import Mail
 class Claim(msgspec.Struct, frozen=True):
     """An event that a consumer is to deliver now.
 
-    `attempt` is 1 the first time; `first_attempt_at` the wall-clock second of that first time, None before it.
+    `attempt` is 1 the first time; `first_attempt_at` the wall-clock second at which that was answered.
     """
 
     sequence: int
@@ -32,18 +32,20 @@ class Consumer(Protocol):
     """A durable reader of the journal with a position of its own.
 
     Every sequence is in one of four states for a consumer: not yet fetched, claimed (fetched and unanswered),
-    waiting for a retry, or settled (acknowledged or parked). Position, retries and parked events survive kill -9 and
-    loss of power; a claim does not: what was claimed and unanswered is fetched again. So an event may come twice, and
-    is never lost.
+    waiting for a retry, or settled (acknowledged or parked). Position, retries and parked events survive kill
+    -9 and loss of power, all but the last moments of it; a claim does not: what was claimed and unanswered is
+    fetched again. So an event may come twice, and is never lost.
     """
 
     name: str
 
     async def fetch(self, limit: int, *, ordered: bool = False) -> Sequence[Claim]:
-        """Claim up to `limit` events: retries that are due first, then new ones, each in order of sequence.
+        """Claim up to `limit` (1 or more) events: retries that are due, longest due first, then new ones.
 
-        Waits until there is at least one. With `ordered`, nothing comes while an earlier event is claimed or waits
-        for its retry. Cancelling is safe: nothing is claimed then.
+        Waits until there is at least one. With `ordered` they come one at a time: nothing while an event is
+        claimed or the earliest waits for its retry. Cancelling is safe: nothing is claimed then. Retention
+        may have removed the mail of an event that comes late (a consumer long away, a replay): on MailGone
+        acknowledge and go on.
         """
         ...
 
@@ -52,7 +54,7 @@ class Consumer(Protocol):
         ...
 
     def retry(self, claim: Claim, at: float, reason: str) -> None:
-        """Put back until the wall-clock second `at`; the attempt is counted."""
+        """Put back until the wall-clock second `at`, the attempt counted. Setting the clock moves nothing."""
         ...
 
     def park(self, claim: Claim, reason: str) -> None:
@@ -74,11 +76,18 @@ class Consumer(Protocol):
         ...
 
     async def parked(self) -> Sequence[Parked]:
-        """What was given up, oldest first."""
+        """What was given up, in order of sequence."""
+        ...
+
+    async def discard(self, sequences: Sequence[int]) -> None:
+        """Let go of these parked events for good; retention may then remove their mail."""
         ...
 
     async def replay(self, sequences: Sequence[int]) -> None:
-        """Deliver these (parked, or settled and still in the journal) once more, attempts starting at 1."""
+        """Deliver these (parked, waiting, or settled) once more, now, attempts starting at 1.
+
+        Durable when it returns. What is claimed or not yet fetched is left alone: it is on its way.
+        """
         ...
 
 
@@ -97,10 +106,28 @@ class Journal(Protocol):
         """Return the mail of this sequence, or raise MailGone."""
         ...
 
-    def consumer(self, name: str) -> Consumer:
+    @property
+    def last_sequence(self) -> int:
+        """The sequence of the newest mail; 0 when there has been none."""
+        ...
+
+    async def consumer(self, name: str) -> Consumer:
         """Return the durable consumer of this name; a new one starts after the mail that is there now.
 
-        The very first consumers of an empty journal so see everything.
+        The very first consumers of an empty journal so see everything. From here on retention waits for it.
+        """
+        ...
+
+    async def forget(self, name: str) -> None:
+        """Remove a consumer and all it had: position, retries, parked events."""
+        ...
+
+    async def trim(self) -> int:
+        """Remove mail that is past the settings' age or size; return how much. Called now and then.
+
+        Mail stays while a consumer that was asked for since the start has not acknowledged it (not yet
+        fetched, claimed, waiting, parked). So ask for all consumers first; those left over from earlier
+        settings hold nothing back. The newest mail stays in any case.
         """
         ...
 
@@ -110,5 +137,5 @@ class Journal(Protocol):
         ...
 
     async def close(self) -> None:
-        """Finish what is queued, write positions down, release the files."""
+        """Finish what is queued, take claims back, write positions down, release the files."""
         ...

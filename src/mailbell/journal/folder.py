@@ -1,0 +1,77 @@
+"""The data folder: made when missing, private, and held by one process at a time."""
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+
+from mailbell.errors import DataError
+
+LOCK = "lock"
+ANOTHER = "choose another folder with --data"
+
+
+class DataFolder:
+    """The data folder, locked until `close()`, or until the process dies, however it dies."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the folder. DataError when it can't be made or written, or when another process has it."""
+        self.path = path
+        try:
+            _make(path)
+            self._lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise DataError(
+                f"data folder {path}: {error.strerror}; let this user write there, or {ANOTHER}"
+            ) from error
+        try:
+            self._take()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def __repr__(self) -> str:
+        return f"<DataFolder {self.path}>"
+
+    def __enter__(self) -> "DataFolder":
+        return self
+
+    def __exit__(
+        self, type_: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the next process have it."""
+        os.close(self._lock)
+
+    def free(self) -> int:
+        """Octets that this user may still write on the folder's file system."""
+        found = os.statvfs(self.path)
+        return found.f_bavail * found.f_frsize
+
+    def _take(self) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            raise DataError(
+                f"data folder {self.path} is in use by process {holder}; stop that one, or {ANOTHER}"
+            ) from None
+        except OSError as error:
+            raise DataError(
+                f"data folder {self.path}: can't be locked ({error.strerror}); {ANOTHER}, on a local disk"
+            ) from error
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
+
+
+def _make(path: Path) -> None:
+    if path.is_dir():
+        return
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    parent = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(parent)  # or a power cut could take the whole new folder, and mail that got its 250 with it
+    finally:
+        os.close(parent)

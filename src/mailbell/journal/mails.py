@@ -1,0 +1,150 @@
+"""`journal.db`: the mail. One writing and one reading connection, each used by one thread at a time."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from mailbell.errors import MailGone
+from mailbell.journal.files import Schema, open_reader, open_writer, pragma, transaction
+from mailbell.mail import Envelope, Mail, Source
+
+SCHEMA = Schema(
+    application_id=0x6D62_6A6C,  # "mbjl"
+    steps=(
+        (
+            """create table mail (
+                sequence integer primary key, id text not null, received_at integer not null,
+                ioserver text not null, meta text not null, size integer not null,
+                raw blob not null)""",  # last: what comes before it is read without it
+        ),
+    ),
+)
+
+Row = tuple[str, int, str, bytes, int, bytes]
+"""A mail as its columns, without the sequence."""
+
+READ_AHEAD = 64
+READ_AHEAD_OCTETS = 2**20
+SPARE_PAGES = 1024
+SHRINK_PAGES = 512
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """What of a mail is kept as JSON, in the column of this name."""
+
+    envelope: Envelope
+    source: Source
+
+
+class Old(msgspec.Struct, frozen=True):
+    """What retention has to know of a mail."""
+
+    sequence: int
+    received_at: int
+    size: int
+
+
+_decode = msgspec.json.Decoder(Meta).decode
+
+
+def encode(mail: Mail) -> Row:
+    """Return the mail's columns."""
+    meta = msgspec.json.encode(Meta(mail.envelope, mail.source))
+    return mail.id, mail.received_at, mail.ioserver, meta, len(mail.raw), mail.raw
+
+
+class MailFile:
+    """Blocking calls for the threads of SqliteJournal; each raises sqlite3.Error."""
+
+    def __init__(self, path: Path) -> None:
+        """Open; DataError when that can't be."""
+        self._writer = open_writer(path, SCHEMA, "FULL")
+        self._reader = open_reader(path)
+
+    def last(self) -> int:
+        """The newest sequence. Retention leaves it in place, so that no sequence is ever given twice."""
+        return _number(self._reader, "select max(sequence) from mail")
+
+    def first(self) -> int:
+        """The oldest sequence that is still there; 0 when there is none."""
+        return _number(self._reader, "select min(sequence) from mail")
+
+    def insert(self, first: int, rows: Sequence[Row]) -> None:
+        """Store the rows with sequences from `first` on, in one durable transaction.
+
+        That is one statement: each statement lets go of the GIL and has to win it back from the event loop.
+        """
+        values: list[object] = []
+        for sequence, row in enumerate(rows, first):
+            values.append(sequence)
+            values += row
+        self._writer.execute(_insert(len(rows)), values)
+
+    def read(self, sequence: int) -> list[tuple[int, Mail]]:
+        """Return the mail of this sequence and some that follow it. MailGone when it isn't there."""
+        cursor = self._reader.execute(
+            "select sequence, id, received_at, ioserver, meta, raw from mail"
+            " where sequence >= ? order by sequence limit ?",
+            (sequence, READ_AHEAD),
+        )
+        found = list(_until_enough(cursor))
+        cursor.close()
+        if not found or found[0][0] != sequence:
+            raise MailGone(
+                f"mail {sequence} is not in the journal: removed by retention, or not received yet"
+            )
+        return found
+
+    def oldest(self, after: int, until: int, limit: int) -> list[Old]:
+        """Return up to `limit` mails with `after < sequence <= until`, oldest first."""
+        rows = self._reader.execute(
+            "select sequence, received_at, size from mail"
+            " where sequence > ? and sequence <= ? order by sequence limit ?",
+            (after, until, limit),
+        )
+        return [Old(*row) for row in rows]
+
+    def used(self) -> int:
+        """Octets of the file that hold something."""
+        pages = pragma(self._reader, "page_count") - pragma(self._reader, "freelist_count")
+        return pages * pragma(self._reader, "page_size")
+
+    def remove(self, sequences: Sequence[int]) -> None:
+        """Remove these mails in one transaction."""
+        with transaction(self._writer) as writer:
+            writer.executemany("delete from mail where sequence = ?", ((each,) for each in sequences))
+
+    def shrink(self) -> bool:
+        """Give some free pages back to the disk; False when few enough are left, for the mail to come."""
+        spare = pragma(self._writer, "freelist_count")
+        if spare <= max(SPARE_PAGES, pragma(self._writer, "page_count") // 8):
+            return False
+        self._writer.execute(f"pragma incremental_vacuum({SHRINK_PAGES})").fetchall()
+        return True
+
+    def close(self) -> None:
+        """Close the reader, then the writer: the last one to close empties the WAL and removes it."""
+        self._reader.close()
+        self._writer.close()
+
+
+@cache
+def _insert(rows: int) -> str:
+    return "insert into mail values " + ",".join(["(?,?,?,?,?,?,?)"] * rows)  # noqa: S608  only marks
+
+
+def _number(connection: sqlite3.Connection, query: str) -> int:
+    return connection.execute(query).fetchone()[0] or 0
+
+
+def _until_enough(rows: sqlite3.Cursor) -> Iterator[tuple[int, Mail]]:
+    octets = 0
+    for sequence, id_, received_at, ioserver, meta, raw in rows:
+        known = _decode(meta)
+        yield sequence, Mail(id_, received_at, ioserver, known.source, known.envelope, raw)
+        octets += len(raw)
+        if octets >= READ_AHEAD_OCTETS:
+            return

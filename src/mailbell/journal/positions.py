@@ -1,0 +1,248 @@
+"""`delivery.db`: the consumers, written behind. Losing its last moments means a repeat, never a loss."""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from mailbell.errors import JournalUnavailable
+from mailbell.journal.base import Parked
+from mailbell.journal.files import Schema, explain, open_writer, transaction
+
+SCHEMA = Schema(
+    application_id=0x6D62_646C,  # "mbdl"
+    steps=(
+        (
+            "create table consumer (name text primary key, floor integer not null) without rowid",
+            """create table waiting (
+                consumer text not null, sequence integer not null, attempts integer not null,
+                first_attempt_at real, since real not null, due real not null, reason text not null,
+                primary key (consumer, sequence)) without rowid""",
+            """create table parked (
+                consumer text not null, sequence integer not null, attempts integer not null,
+                parked_at real not null, reason text not null,
+                primary key (consumer, sequence)) without rowid""",
+        ),
+    ),
+)
+
+DELAY = 0.05
+"""Seconds for which changes are gathered into one transaction."""
+
+AGAIN = 1.0
+"""Seconds until a transaction that failed is tried again."""
+
+T = TypeVar("T")
+Key = tuple[str, int]
+
+logger = logging.getLogger("mailbell.journal")
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """An event that waits for its turn.
+
+    `since` is when it was put there: a clock set back while nobody ran does not make it wait for longer than
+    meant.
+    """
+
+    attempts: int
+    first_attempt_at: float | None
+    since: float
+    due: float
+    reason: str
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """A consumer as it was written down. `parked` are only those above the floor."""
+
+    floor: int
+    waiting: dict[int, Waiting]
+    parked: list[int]
+
+
+class Changes(msgspec.Struct):
+    """What is to be written: the newest state of everything touched. None: gone."""
+
+    floors: dict[str, int] = {}
+    waiting: dict[Key, Waiting | None] = {}
+    parked: dict[Key, Parked | None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.floors or self.waiting or self.parked)
+
+    def update(self, newer: "Changes") -> None:
+        """Go on to the state that `newer` knows."""
+        self.floors |= newer.floors
+        self.waiting |= newer.waiting
+        self.parked |= newer.parked
+
+
+class Positions:
+    """The positions, waiting and parked events of all consumers. Changes are noted at once, written soon."""
+
+    def __init__(self, path: Path) -> None:
+        """Open; DataError when that can't be."""
+        self._connection = open_writer(path, SCHEMA, "NORMAL")
+        self._thread = ThreadPoolExecutor(1, "positions")
+        self._changes = Changes()
+        self._writing = asyncio.Lock()
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failing = False
+
+    def move(self, name: str, floor: int) -> None:
+        """Note a consumer's floor."""
+        self._changes.floors[name] = floor
+        self._soon(DELAY)
+
+    def wait(self, name: str, sequence: int, waiting: Waiting | None) -> None:
+        """Note that an event waits, or (None) does so no longer."""
+        self._changes.waiting[name, sequence] = waiting
+        self._soon(DELAY)
+
+    def park(self, name: str, sequence: int, parked: Parked | None) -> None:
+        """Note that an event is parked, or (None) is so no longer."""
+        self._changes.parked[name, sequence] = parked
+        self._soon(DELAY)
+
+    async def load(self, name: str, last: int) -> Saved:
+        """Return what is known of a consumer of a journal that ends at `last`; a new one starts there.
+
+        One that is further than that belongs to a journal since put back from a backup: it is taken back too.
+        """
+        return await self._run(lambda: _load(self._connection, name, last))
+
+    async def forget(self, name: str) -> None:
+        """Remove all that is known of a consumer."""
+        await self.flush()
+        await self._run(lambda: _forget(self._connection, name))
+
+    async def parked(self, name: str) -> list[Parked]:
+        """Return a consumer's parked events in order of sequence."""
+        await self.flush()
+        rows = await self._run(lambda: self._connection.execute(PARKED, (name,)).fetchall())
+        return [Parked(*row) for row in rows]
+
+    async def flush(self) -> None:
+        """Write what is noted. JournalUnavailable when that fails: it stays noted, and is tried again."""
+        await asyncio.shield(self._spawn(self._flush()))
+
+    async def close(self) -> None:
+        """Write what is noted, and close the file."""
+        if self._timer is not None:
+            self._timer.cancel()
+        try:
+            await self.flush()
+        except JournalUnavailable as error:
+            logger.error("%s; some events will be delivered again after the next start", error)
+        await self._run(self._connection.close)
+        self._thread.shutdown()
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except sqlite3.Error as error:
+            raise JournalUnavailable(f"delivery.db: {explain(error)}") from error
+
+    def _soon(self, delay: float) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(delay, self._write_behind)
+
+    def _write_behind(self) -> None:
+        self._timer = None
+        self._spawn(self._flush_or_retry())
+
+    async def _flush_or_retry(self) -> None:
+        with contextlib.suppress(JournalUnavailable):  # said by _flush
+            await self._flush()
+
+    async def _flush(self) -> None:
+        async with self._writing:
+            changes, self._changes = self._changes, Changes()
+            if not changes:
+                return
+            try:
+                await self._run(lambda: _write(self._connection, changes))
+            except JournalUnavailable as error:
+                self._keep(changes, error)
+                raise
+            self._failing = False
+
+    def _keep(self, changes: Changes, error: JournalUnavailable) -> None:
+        """Nothing is left out: a floor written without the retry that it passed would lose that event."""
+        changes.update(self._changes)
+        self._changes = changes
+        if not self._failing:
+            logger.error("%s; positions are kept in memory and tried again every second", error)
+        self._failing = True
+        self._soon(AGAIN)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+PARKED = "select sequence, attempts, parked_at, reason from parked where consumer = ? order by sequence"
+
+
+def _load(db: sqlite3.Connection, name: str, last: int) -> Saved:
+    found = db.execute("select floor from consumer where name = ?", (name,)).fetchone()
+    floor = last if found is None else min(found[0], last)
+    if found is None or found[0] > last:
+        _start_at(db, name, floor)
+    waiting = db.execute(
+        "select sequence, attempts, first_attempt_at, since, due, reason from waiting where consumer = ?",
+        (name,),
+    )
+    parked = db.execute("select sequence from parked where consumer = ? and sequence > ?", (name, floor))
+    return Saved(floor, {row[0]: Waiting(*row[1:]) for row in waiting}, [row[0] for row in parked])
+
+
+def _start_at(db: sqlite3.Connection, name: str, last: int) -> None:
+    """With an fsync, unlike all else: a power cut must not move this start past mail that got its 250."""
+    db.execute("pragma synchronous = full")
+    with transaction(db):
+        db.execute("replace into consumer values (?, ?)", (name, last))
+        db.execute("delete from waiting where consumer = ? and sequence > ?", (name, last))
+        db.execute("delete from parked where consumer = ? and sequence > ?", (name, last))
+    db.execute("pragma synchronous = normal")
+
+
+def _forget(db: sqlite3.Connection, name: str) -> None:
+    with transaction(db):
+        db.execute("delete from consumer where name = ?", (name,))
+        db.execute("delete from waiting where consumer = ?", (name,))
+        db.execute("delete from parked where consumer = ?", (name,))
+
+
+def _write(db: sqlite3.Connection, changes: Changes) -> None:
+    with transaction(db):
+        db.executemany("replace into consumer values (?, ?)", list(changes.floors.items()))
+        db.executemany("delete from waiting where consumer = ? and sequence = ?", _gone(changes.waiting))
+        db.executemany("replace into waiting values (?, ?, ?, ?, ?, ?, ?)", _rows(changes.waiting))
+        db.executemany("delete from parked where consumer = ? and sequence = ?", _gone(changes.parked))
+        db.executemany("replace into parked values (?, ?, ?, ?, ?)", _rows(changes.parked))
+
+
+def _gone(changes: Mapping[Key, msgspec.Struct | None]) -> list[Key]:
+    return [key for key, state in changes.items() if state is None]
+
+
+def _rows(changes: Mapping[Key, Waiting | Parked | None]) -> list[tuple[object, ...]]:
+    """Parked starts with its sequence, which the key has already."""
+    rows: list[tuple[object, ...]] = []
+    for (name, sequence), state in changes.items():
+        match state:
+            case Waiting():
+                rows.append((name, sequence, *msgspec.structs.astuple(state)))
+            case Parked():
+                rows.append((name, *msgspec.structs.astuple(state)))
+    return rows
