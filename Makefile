@@ -1,0 +1,62 @@
+# Each target does all of its set-up itself. Needed beforehand: make, git and Python 3.11 or newer.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
+NPM := npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+ARGS ?=
+
+help:  ## what there is to call
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+serve: $(VENV)/.run  ## run the quickstart: a listener on port 2525 and a script that reacts
+	@$(BIN)/mailbell serve -c examples/quickstart.toml $(ARGS)
+
+test: $(VENV)/.test tests/e2e/node/node_modules/.package-lock.json  ## run the tests (ARGS="tests/smtp -k pipelining" chooses)
+	@$(BIN)/pytest -m "not faults" $(ARGS)
+
+check: $(VENV)/.check  ## format, lint, types, the layers of the house
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+faults: $(VENV)/.test  ## kills, full disks and fuzzing, for minutes
+	$(BIN)/pytest -m faults $(ARGS)
+
+bench: $(VENV)/.bench bench/node/node_modules/.package-lock.json  ## speed beside the peers, in under five minutes
+	@$(BIN)/python -m bench $(ARGS)
+
+format: $(VENV)/.check  ## put the code in its form
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lock: $(VENV)/.lock  ## compile pyproject.toml's dependencies into requirements/ (ARGS=--upgrade takes the newest)
+	$(BIN)/python scripts/lock.py $(ARGS)
+
+clean:  ## remove what make has made; mail is left alone
+	rm -rf $(VENV) tests/e2e/node/node_modules bench/node/node_modules bench/.peers bench/results
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# A stamp for each lock that is installed, so that a target which has all it needs starts at once.
+$(BIN)/python:
+	@scripts/venv $(VENV)
+
+$(VENV)/.project: pyproject.toml requirements/build.txt | $(BIN)/python
+	@echo "installing the project into $(VENV)"
+	@$(PIP) install --require-hashes -r requirements/build.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.%: requirements/%.txt $(VENV)/.project
+	@echo "installing $<"
+	@$(PIP) install --require-hashes -r $<
+	@touch $@
+
+%/node_modules/.package-lock.json: %/package-lock.json
+	@echo "installing $<"
+	@cd $* && $(NPM)
+	@touch $@
+
+.PHONY: help serve test check faults bench format lock clean
