@@ -14,6 +14,7 @@ serve: $(VENV)/.run  ## run the quickstart: a listener on port 2525 and a script
 	@$(BIN)/mailbell serve -c examples/quickstart.toml $(ARGS)
 
 test: $(VENV)/.test tests/e2e/node/node_modules/.package-lock.json  ## run the tests (ARGS="tests/smtp -k pipelining" chooses)
+	@scripts/apt test
 	@$(BIN)/pytest -m "not faults" $(ARGS)
 
 check: $(VENV)/.check  ## format, lint, types, the layers of the house
@@ -23,9 +24,11 @@ check: $(VENV)/.check  ## format, lint, types, the layers of the house
 	$(BIN)/lint-imports
 
 faults: $(VENV)/.test  ## kills, full disks and fuzzing, for minutes
+	@scripts/apt test
 	$(BIN)/pytest -m faults $(ARGS)
 
 bench: $(VENV)/.bench bench/node/node_modules/.package-lock.json  ## speed beside the peers, in under five minutes
+	@scripts/apt bench
 	@$(BIN)/python -m bench $(ARGS)
 
 format: $(VENV)/.check  ## put the code in its form
@@ -55,8 +58,8 @@ $(VENV)/.%: requirements/%.txt $(VENV)/.project
 	@touch $@
 
 %/node_modules/.package-lock.json: %/package-lock.json
+	@scripts/apt node
 	@echo "installing $<"
-	@cd $* && $(NPM)
-	@touch $@
+	@! command -v npm >/dev/null || { cd $* && $(NPM) && touch node_modules/.package-lock.json; }
 
 .PHONY: help serve test check faults bench format lock clean
