@@ -146,7 +146,8 @@ class _DailyFile:
             try:
                 _write_all(handle, data)
             except OSError:
-                os.ftruncate(handle, size)  # the next try writes all of it
+                with suppress(OSError):  # a device has no length; the error that counts is the one above
+                    os.ftruncate(handle, size)  # the next try writes all of it
                 raise
         finally:
             os.close(handle)
@@ -212,6 +213,7 @@ class _Writer(threading.Thread):
         # Each of these is changed by one side only: put() under the handler's lock, or the thread.
         self._taken = self._done = 0
         self._refused = self._dropped = self._reported = 0
+        self._trouble: OSError | None = None
 
     def put(self, file: str, line: str) -> None:
         """Take a line; never waits. What the destination is too slow for is counted instead."""
@@ -236,8 +238,7 @@ class _Writer(threading.Thread):
             for file, lines in groupby(batch, itemgetter(0)):
                 self._write(file, "".join(line for _, line in lines))
             self._done += sum(len(line) for _, line in batch)
-        if self._lost and not self.gone:
-            _say(f"{self.name}: {self._lost} lines were lost")
+            self._report()
 
     def _gather(self) -> tuple[list[tuple[str, str]], bool]:
         batch, line = [], self._lines.get()
@@ -250,20 +251,19 @@ class _Writer(threading.Thread):
 
     def _write(self, file: str, text: str) -> None:
         """Write, again and again where an error may pass."""
-        trouble: OSError | None = None
         while not self.gone:
+            last_try = self._stopping.is_set()
             try:
-                self._destination.write(file, text)
-                break
+                return self._destination.write(file, text)
             except OSError as error:
-                if trouble is None:
+                if self._trouble is None:
                     self._complain(error)
-                trouble = error
-            if self._stopping.wait(RETRY if self._destination.lasting else 0):
+                self._trouble = error
+            if last_try:
                 self._dropped += text.count("\n")
-                return
-        if (trouble or self._lost) and not self.gone:
-            self._recovered(trouble)
+                return None
+            self._stopping.wait(RETRY if self._destination.lasting else 0)
+        return None
 
     def _complain(self, error: OSError) -> None:
         if self._destination.lasting:
@@ -272,14 +272,14 @@ class _Writer(threading.Thread):
             self.gone = True
             logger.error("%s can't be written any more: %s", self.name, error)
 
-    def _recovered(self, trouble: OSError | None) -> None:
-        reason, lost = trouble or "it is slower than the lines come", self._lost
-        logger.error("%s could not be written for a while (%s); %d lines were lost", self.name, reason, lost)
-        self._reported += lost
-
-    @property
-    def _lost(self) -> int:
-        return self._refused + self._dropped - self._reported
+    def _report(self) -> None:
+        """Once lines are taken again: why they were not, and what that cost."""
+        lost = self._refused + self._dropped - self._reported
+        if (self._trouble or lost) and not self.gone:
+            tell = _say if self._stopping.is_set() else logger.error
+            reason = self._trouble or "it is slower than the lines come"
+            tell(f"{self.name} could not be written for a while ({reason}); lines lost: {lost}")
+            self._trouble, self._reported = None, self._reported + lost
 
 
 def _say(text: str) -> None:
