@@ -1,83 +1,115 @@
-"""Mailboxes: the address fields of RFC 5322 §3.4, with groups, comments and quotes, and what devices write there."""
+"""Mailboxes: the address fields of RFC 5322 §3.4 and §4.4, and what devices write there.
+
+Structure is read before encoded-words are: a comma or a bracket inside of one separates nothing (RFC 2047 §5).
+"""
 
 import re
 
-from mailbell.event.header import words
+from mailbell.event.header import Reader
 from mailbell.event.schema import Address
 
-MAX_ADDRESSES = 2000
+MAX_LENGTH = 2**16
 
-_SIMPLE = re.compile(r'(?:"([^"\\]*)"|([^"\\(),:;<>@\[\]]*))\s*<([^\s"\\(),:;<>\[\]]+)>')
-_BARE = re.compile(r'[^\s"\\(),:;<>\[\]]+')
-_TOKENS = re.compile(r'\s+|"(?:[^"\\]|\\.)*+"?|\[[^\]]*+\]?|[(),:;<>]|[^\s"(),:;<>\[]+', re.S)
+_SIMPLE = re.compile(r'(?:"([^"\\]*)"\s*|([^"\\(),:;<>@\[\]]*))<([^\s"\\(),:;<>\[\]]+)>')
+_BARE = re.compile(r'[^\s"\\(),:;<>\[\]]+@[^\s"\\(),:;<>\[\]]+')
+_TOKEN = re.compile(
+    r'\s++|"(?:[^"\\]|\\.)*+"?|[(),:;<>]|[^\s"(),:;<>\[]++(?:\[[^\]\s]*+\]?)?|\[[^\]\s]*+\]?',
+    re.DOTALL,
+)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
-def addresses(line: str, fallback: str = "latin-1") -> list[Address]:
-    """The mailboxes of an unfolded address field, encoded-words still in it."""
+def addresses(line: str, reader: Reader) -> list[Address]:
+    """The mailboxes of an address field on one line, encoded-words still in it."""
     if found := _SIMPLE.fullmatch(line):
-        return [Address(words(found[1] or found[2].strip(), fallback), found[3])]
+        return [Address(reader.words(found[1] or (found[2] or "").strip()), found[3])]
     if _BARE.fullmatch(line):
         return [Address("", line)]
-    parser = _Parser(fallback)
-    for token in _TOKENS.findall(line):
-        parser.take(token)
-        if len(parser.found) >= MAX_ADDRESSES:
-            break
-    parser.end()
-    return parser.found
+    return _Mailboxes(reader).read(line[:MAX_LENGTH])
 
 
-class _Parser:
-    def __init__(self, fallback: str) -> None:
-        self.found: list[Address] = []
-        self.fallback = fallback
-        self.comment = 0
-        self.angle = False
-        self.clear()
+class _Mailboxes:
+    """Reads an address list token by token."""
 
-    def clear(self) -> None:
-        self.phrase: list[str] = []
-        self.route: list[str] = []
-        self.comments: list[str] = []
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._found: list[Address] = []
+        self._loose: list[str] = []
+        self._depth = 0
+        self._angle = False
+        self._clear()
 
-    def take(self, token: str) -> None:
-        if self.comment:
-            self.comment += (token == "(") - (token == ")")
-            if self.comment:
-                self.comments.append(token)
+    def read(self, line: str) -> list[Address]:
+        for token in _TOKEN.finditer(line):
+            self._take(token[0])
+        self._end()
+        self._end_loose()
+        return self._found
+
+    def _clear(self) -> None:
+        self._phrase: list[str] = []
+        self._route: list[str] = []
+        self._comment: list[str] = []
+
+    def _take(self, token: str) -> None:
+        if self._depth:
+            self._depth += (token == "(") - (token == ")")
+            if self._depth:
+                self._comment.append(token)
         elif token == "(":
-            self.comment = 1
+            self._depth = 1
         elif token == "<":
-            self.angle = True
+            self._angle = True
         elif token == ">":
-            self.angle = False
-        elif self.angle and token not in ",;":
-            self.route.append(token)
-        elif token in (",", ";"):
-            self.angle = False
-            self.end()
+            self._angle = False
+        elif token in ",;" and not (self._angle and token == ","):
+            self._end()
         elif token == ":":
-            self.clear()
+            # In front of it stood a group's name, a route (RFC 5322 §4.4) or the word mailto.
+            self._route.clear() if self._angle else self._clear()
+        elif self._angle:
+            self._route.append(token)
         else:
-            self.phrase.append(token)
+            if self._route and not token.isspace():
+                self._end()  # the comma behind the bracket is missing
+            self._phrase.append(token)
 
-    def end(self) -> None:
-        address = "".join(self.route).rpartition(":")[2].strip()
-        phrase = self.phrase
-        if not address:
-            at = next((index for index, token in enumerate(phrase) if "@" in token and token[0] != '"'), None)
-            if at is not None:
-                address = phrase[at]
-                phrase = phrase[:at] + phrase[at + 1 :]
-            elif len(phrase) == 1:
-                address, phrase = phrase[0], []
-        name = "".join(_unquote(token) for token in phrase).strip() or "".join(self.comments).strip()
-        if name or address:
-            self.found.append(Address(words(name, self.fallback), words(address, self.fallback)))
-        self.clear()
+    def _end(self) -> None:
+        """Close the mailbox under construction, if there is anything of it."""
+        self._angle = False
+        name = "".join(map(_unquoted, self._phrase)).strip()
+        comment = "".join(self._comment).strip()
+        if self._route:
+            address = "".join(self._route).strip()
+            # "Doe, John <j@x>": nothing with an address in front of the comma, so that is a comma of the name.
+            name = ", ".join([*self._loose, name]) if name else name
+            self._loose.clear() if name else self._end_loose()
+            self._add(name or comment, "".join(address.split()) if "@" in address else address)
+        elif any("@" in part for part in self._phrase):
+            self._end_loose()
+            self._end_bare(comment)
+        elif name or comment:
+            self._loose.append(name or comment)
+        self._clear()
+
+    def _end_bare(self, comment: str) -> None:
+        """A mailbox without brackets: the address is the word with the @, the rest its name."""
+        address = next(part for part in self._phrase if "@" in part)
+        self._phrase.remove(address)
+        name = "".join(map(_unquoted, self._phrase)).strip()
+        self._add(name or comment, _unquoted(address))
+
+    def _end_loose(self) -> None:
+        """Words without an address: one word is a local user, several are a name."""
+        for words in self._loose:
+            self._add(*((words, "") if " " in words else ("", words)))
+        self._loose.clear()
+
+    def _add(self, name: str, address: str) -> None:
+        self._found.append(Address(self._reader.words(name), self._reader.words(address)))
 
 
-def _unquote(token: str) -> str:
-    if token[:1] != '"':
+def _unquoted(token: str) -> str:
+    if not token.startswith('"'):
         return token
-    return re.sub(r"\\(.)", r"\1", token.removeprefix('"').removesuffix('"'), flags=re.S)
+    return _ESCAPE.sub(r"\1", token.removeprefix('"').removesuffix('"'))

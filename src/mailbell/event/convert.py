@@ -7,11 +7,14 @@ from functools import cached_property
 
 import msgspec
 
-from mailbell.event import entity, header, hsyco, text
+from mailbell.event import header, hsyco
 from mailbell.event.address import addresses
 from mailbell.event.charset import Decoded, decode
 from mailbell.event.date import rfc3339
-from mailbell.event.entity import Entity
+from mailbell.event.defects import Defects
+from mailbell.event.detect import detect, suffix
+from mailbell.event.entity import Entity, parse
+from mailbell.event.header import Reader
 from mailbell.event.schema import (
     Address,
     Attachment,
@@ -23,9 +26,16 @@ from mailbell.event.schema import (
     RawInfo,
     TlsInfo,
 )
-from mailbell.mail import Mail
+from mailbell.event.text import choose, clean, unflow
+from mailbell.mail import Mail, Source
 
-_JSON = msgspec.json.Encoder()
+# More text than anybody reads; it keeps a 50 MB message within three times its size of memory.
+MAX_TEXT = 8 * 2**20
+MAX_NAME = 200
+
+_ENCODER = msgspec.json.Encoder()
+_META = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([^\s\"'/>;]{1,60})", re.IGNORECASE)
+_NOT_IN_JSON = re.compile("[\0\ud800-\udfff]")
 
 
 class ConvertOptions(msgspec.Struct, frozen=True):
@@ -41,118 +51,186 @@ class Converted:
     def __init__(self, mail: Mail, options: ConvertOptions) -> None:
         self.mail = mail
         self._options = options
-        self._defects: list[str] = []
-        self._root = entity.parse(mail.raw, options.charset, self._defects)
-        self._label = self._root.params.get("charset")
-        self._parts: list[Entity] = []
-        self.event = self._event()
+        message = _Message(mail.raw, options.charset)
+        self._root = message.root
+        self._files = message.files
+        self.event = _event(mail, message)
 
     @cached_property
     def value(self) -> str:
         """The HSYCO form: the value of the `mail` data point, compact JSON (spec/hsyco-smtpserver.md)."""
-        return hsyco.value(
-            self.mail.raw, self._root, self._options.rawbody, self._label, self._options.charset
-        )
+        rawbody, fallback = self._options.rawbody, self._options.charset
+        return hsyco.value(self.event.headers, self._root, self.mail.raw, rawbody=rawbody, fallback=fallback)
 
     @cached_property
     def json(self) -> bytes:
         """The full form as JSON, encoded once."""
-        return _JSON.encode(self.event)
+        return _ENCODER.encode(self.event)
 
     def attachment(self, index: int) -> bytes:
-        """The decoded octets of the attachment with this index."""
-        return self._parts[index].octets(self.mail.raw)
-
-    def _text(self, name: str) -> str | None:
-        found = header.get(self._root.fields, name)
-        return None if found is None else header.text(found, self._label, self._options.charset)
-
-    def _addresses(self, name: str) -> tuple[Address, ...]:
-        found: list[Address] = []
-        for field in self._root.fields:
-            if field.name.lower() == name:
-                found += addresses(header.unfold(field.value, self._label, self._options.charset))
-        return tuple(found)
-
-    def _event(self) -> MailEvent:
-        mail, fallback = self.mail, self._options.charset
-        plain, html = self._bodies()
-        source, tls = mail.source, mail.source.tls
-        moment = datetime.fromtimestamp(mail.received_at / 1000, UTC)
-        date = self._text("date")
-        body = plain or html or Decoded("", "us-ascii", guessed=False)
-        identifier = self._text("message-id")
-        return MailEvent(
-            id=mail.id,
-            received_at=f"{moment:%Y-%m-%dT%H:%M:%S}.{mail.received_at % 1000:03}Z",
-            ioserver=mail.ioserver,
-            name=f"{mail.ioserver}.mail",
-            source=EventSource(
-                source.ip,
-                source.port,
-                source.helo,
-                source.auth_user,
-                tls and TlsInfo(tls.version, tls.cipher),
-            ),
-            envelope=EventEnvelope(mail.envelope.mail_from, mail.envelope.rcpt_to),
-            message_id=identifier and identifier.strip("<>"),
-            subject=self._text("subject"),
-            date=date and rfc3339(date),
-            date_raw=date,
-            content_type=self._root.type,
-            from_=next(iter(self._addresses("from")), None),
-            to=self._addresses("to"),
-            cc=self._addresses("cc"),
-            reply_to=self._addresses("reply-to"),
-            headers=tuple(
-                HeaderField(field.name, header.text(field.value, self._label, fallback))
-                for field in self._root.fields
-            ),
-            text=plain.text if plain else text.from_html(html.text) if html else "",
-            text_source="plain" if plain else "html" if html else "none",
-            html=html and html.text,
-            attachments=tuple(self._attachment(index, part) for index, part in enumerate(self._parts)),
-            raw=RawInfo(len(mail.raw), hashlib.sha256(mail.raw).hexdigest()),
-            defects=tuple(self._defects),
-            charset=Charset(self._label, body.used, body.guessed),
-        )
-
-    def _bodies(self) -> tuple[Decoded | None, Decoded | None]:
-        found: dict[str, Decoded] = {}
-        for leaf in self._root.leaves():
-            if (
-                leaf.type in ("text/plain", "text/html")
-                and leaf.type not in found
-                and leaf.disposition != "attachment"
-            ):
-                decoded = decode(
-                    leaf.octets(self.mail.raw), leaf.params.get("charset"), self._options.charset
-                )
-                found[leaf.type] = decoded._replace(text=text.clean(decoded.text))
-                self._label = self._label or leaf.params.get("charset")
-            else:
-                self._parts.append(leaf)
-        return found.get("text/plain"), found.get("text/html")
-
-    def _attachment(self, index: int, part: Entity) -> Attachment:
-        octets = part.octets(self.mail.raw)
-        name = re.split(r"[/\\]", header.words(part.params.get("name", "")))[-1]
-        return Attachment(
-            index=index,
-            filename=name or f"attachment-{index + 1}",
-            content_type=part.type,
-            detected_type=None,
-            disposition="inline"
-            if part.disposition == "inline"
-            else "attachment"
-            if part.disposition
-            else None,
-            content_id=part.line("content-id").strip("<>") or None,
-            size=len(octets),
-            sha256=hashlib.sha256(octets).hexdigest(),
-        )
+        """The decoded octets of the attachment with this index; IndexError when there is none."""
+        return self._files[index].octets(self.mail.raw, Defects())
 
 
 def convert(mail: Mail, options: ConvertOptions) -> Converted:
     """Turn a mail into its event. Total: any octets give an event, in time linear in their number; pure."""
     return Converted(mail, options)
+
+
+class _Message:
+    """What the octets say: the tree, the header fields, and the leaves by their use."""
+
+    def __init__(self, raw: bytes, fallback: str) -> None:
+        self.raw = raw
+        self.fallback = fallback
+        self.defects = Defects()
+        self.root = parse(raw, fallback, self.defects)
+        body = choose(self.root, raw)
+        self.files = body.attachments
+        self.label = next(
+            (leaf.charset for leaf in (self.root, *body.plain, *body.html) if leaf.charset), None
+        )
+        self.reader = Reader(self.label, fallback, self.defects)
+        self.lines: dict[str, list[str]] = {}
+        self.headers = tuple(self._header(field) for field in self.root.fields)
+        self.plain = self._read(body.plain)
+        self.html = self._read(body.html)
+
+    def _header(self, field: header.Field) -> HeaderField:
+        line = self.reader.line(field.value)
+        self.lines.setdefault(field.name.lower(), []).append(line)
+        return HeaderField(field.name, self.reader.words(line))
+
+    def first(self, name: str) -> str | None:
+        """The decoded value of the first field with this name."""
+        lines = self.lines.get(name)
+        return self.reader.words(lines[0]) if lines else None
+
+    def addresses(self, name: str) -> tuple[Address, ...]:
+        """The mailboxes of every field with this name."""
+        return tuple(found for line in self.lines.get(name, ()) for found in addresses(line, self.reader))
+
+    def _read(self, leaves: list[Entity]) -> Decoded | None:
+        """The text of these leaves, one below the other; the charset is the first one's."""
+        texts: list[Decoded] = []
+        left = MAX_TEXT
+        for leaf in leaves:
+            texts.append(self._text(leaf, left))
+            left -= min(left, leaf.end - leaf.start)
+        if not texts or len(texts) == 1:
+            return texts[0] if texts else None
+        joined = "\n".join(read.text.removesuffix("\n") for read in texts)
+        return texts[0]._replace(text=joined)
+
+    def _text(self, leaf: Entity, limit: int) -> Decoded:
+        if leaf.end - leaf.start > limit:
+            self.defects.note(f"more than {MAX_TEXT >> 20} MiB of text: the rest left out")
+        octets = leaf.octets(self.raw, self.defects, limit)
+        label = leaf.charset
+        if label is None and leaf.type == "text/html" and (found := _META.search(octets, 0, 2048)):
+            label = found[1].decode("ascii", "replace")
+        read = decode(octets, label, self.fallback)
+        if read.defect:
+            self.defects.note(f"text {read.defect}")
+        text = clean(read.text)
+        if leaf.params.get("format", "").lower() == "flowed" and leaf.type != "text/html":
+            text = unflow(text, delsp=leaf.params.get("delsp", "").lower() == "yes")
+        return read._replace(text=text)
+
+
+def _event(mail: Mail, message: _Message) -> MailEvent:
+    plain, html = message.plain, message.html
+    derived = html is not None and (plain is None or not plain.text.strip())
+    read = html if derived else plain
+    date_raw = message.first("date")
+    date = rfc3339(date_raw) if date_raw else None
+    if date_raw and not date:
+        message.defects.note("Date is no date with an offset: date is null")
+    return MailEvent(
+        id=mail.id,
+        received_at=_moment(mail.received_at),
+        ioserver=mail.ioserver,
+        name=f"{mail.ioserver}.mail",
+        source=_source(mail.source),
+        envelope=EventEnvelope(_sane(mail.envelope.mail_from), tuple(map(_sane, mail.envelope.rcpt_to))),
+        message_id=_inside(message.first("message-id")),
+        subject=message.first("subject"),
+        date=date,
+        date_raw=date_raw,
+        content_type=message.root.declared,
+        from_=next(iter(message.addresses("from")), None),
+        to=message.addresses("to"),
+        cc=message.addresses("cc"),
+        reply_to=message.addresses("reply-to"),
+        headers=message.headers,
+        text=_rendered(html.text, message.defects) if derived and html else plain.text if plain else "",
+        text_source="html" if derived else "plain" if plain else "none",
+        html=html.text if html else None,
+        attachments=tuple(_attachment(index, part, message) for index, part in enumerate(message.files)),
+        raw=RawInfo(len(mail.raw), hashlib.sha256(mail.raw).hexdigest()),
+        charset=Charset(message.label, read.used, read.guessed)
+        if read
+        else Charset(message.label, "us-ascii", False),
+        defects=message.defects.all(),
+    )
+
+
+def _rendered(html: str, defects: Defects) -> str:
+    from mailbell.event.markup import to_text  # most mail has plain text, and needs no table of entities
+
+    return to_text(html, defects)
+
+
+def _attachment(index: int, part: Entity, message: _Message) -> Attachment:
+    octets = part.octets(message.raw, message.defects)
+    detected = detect(octets[:32])
+    return Attachment(
+        index=index,
+        filename=_filename(part, octets, message)
+        or f"attachment-{index + 1}.{suffix(detected, part.declared)}",
+        content_type=part.declared,
+        detected_type=detected,
+        disposition="inline" if part.disposition == "inline" else "attachment" if part.disposition else None,
+        content_id=_inside(part.lines.get("content-id")),
+        size=len(octets),
+        sha256=hashlib.sha256(octets).hexdigest(),
+    )
+
+
+def _filename(part: Entity, octets: bytes, message: _Message) -> str:
+    """The name that the sender gave, without its path; for a message inside, its subject."""
+    for name in part.names:
+        if base := _base_name(message.reader.words(name)):
+            return base
+    if part.declared != "message/rfc822":
+        return ""
+    fields = header.split(octets, 0, len(octets), Defects()).fields
+    subject = next((field.value for field in fields if field.name.lower() == "subject"), b"")
+    base = _base_name(message.reader.words(message.reader.line(subject)).replace("/", "-").replace("\\", "-"))
+    return f"{base}.eml" if base else ""
+
+
+def _base_name(name: str) -> str:
+    base = re.split(r"[/\\]", name)[-1].strip(" .")
+    stem, dot, ending = base.rpartition(".")
+    return base if len(base) <= MAX_NAME else stem[: MAX_NAME - len(ending)] + dot + ending[:MAX_NAME]
+
+
+def _source(source: Source) -> EventSource:
+    tls = source.tls and TlsInfo(source.tls.version, source.tls.cipher)
+    user = source.auth_user and _sane(source.auth_user)
+    return EventSource(source.ip, source.port, _sane(source.helo), user, tls)
+
+
+def _moment(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{rest:03}Z"
+
+
+def _inside(identifier: str | None) -> str | None:
+    """RFC 5322 §3.6.4: the angle brackets are no part of the identifier."""
+    return identifier.strip(" <>") or None if identifier else None
+
+
+def _sane(text: str) -> str:
+    return text if text.isascii() and "\0" not in text else _NOT_IN_JSON.sub("\ufffd", text)

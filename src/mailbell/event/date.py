@@ -1,66 +1,77 @@
-"""The Date field: RFC 5322 §3.3 and its obsolete forms, and what clocks without a standard print."""
+"""The Date field: RFC 5322 §3.3 and §4.3, and what clocks without a standard print."""
 
 import re
 from datetime import datetime
 
 _MONTHS = {
-    name: number for number, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)
+    name: number
+    for number, name in enumerate(
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1
+    )
 }
-_ZONES = {
-    "ut": 0,
-    "utc": 0,
-    "gmt": 0,
-    "z": 0,
-    "est": -300,
-    "edt": -240,
-    "cst": -360,
-    "cdt": -300,
-    "mst": -420,
+# RFC 5322 §4.3, and the European ones that devices write. Other letters name no certain offset.
+_ZONES = {"ut": "+00:00", "utc": "+00:00", "gmt": "+00:00", "z": "+00:00", "wet": "+00:00"}
+_ZONES |= {
+    "est": "-05:00",
+    "edt": "-04:00",
+    "cst": "-06:00",
+    "cdt": "-05:00",
+    "mst": "-07:00",
+    "mdt": "-06:00",
 }
 _ZONES |= {
-    "mdt": -360,
-    "pst": -480,
-    "pdt": -420,
-    "wet": 0,
-    "west": 60,
-    "cet": 60,
-    "cest": 120,
-    "eet": 120,
-    "eest": 180,
+    "pst": "-08:00",
+    "pdt": "-07:00",
+    "west": "+01:00",
+    "cet": "+01:00",
+    "cest": "+02:00",
+    "eet": "+02:00",
 }
-_DATE = re.compile(
-    r"(?:[a-z]{3,9},?\s*)?(\d{1,2})[\s-]+([a-z]{3})[a-z]*\.?[\s-]+(\d{2,4})\s+(\d{1,2}):(\d{2})(?::(\d{2}))?(?:[.,]\d+)?"
-    r"\s*(?:(?:gmt|utc)?\s*([+-])(\d{1,2}):?(\d{2})?|([a-z]{1,5}))\s*(?:\(.*)?",
-    re.I,
+_ZONES |= {"eest": "+03:00", "jst": "+09:00"}
+_TIME = r"(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,]\d{1,9})?)?"
+_ZONE = (
+    r"(?:(?:gmt|utc)?(?P<sign>[+-])(?P<hours>\d{1,2}):?(?P<minutes>\d\d)?|(?P<zone>[a-z]{1,5}))(?:\s?\(.*)?"
+)
+_FORMS = tuple(
+    re.compile(form, re.IGNORECASE | re.ASCII)
+    for form in (
+        rf"(?:[a-z]{{3,9}}\.?,? ?)?(?P<day>\d{{1,2}})[ -](?P<month>[a-z]{{3}})[a-z]*\.?[ -](?P<year>\d{{2,4}}) {_TIME} ?{_ZONE}",
+        rf"(?P<year>\d{{4}})-(?P<month>\d\d)-(?P<day>\d\d)[t ]{_TIME} ?{_ZONE}",
+        rf"[a-z]{{3}} (?P<month>[a-z]{{3}}) (?P<day>\d{{1,2}}) {_TIME} {_ZONE} (?P<year>\d{{4}})",
+    )
 )
 
 
 def rfc3339(line: str) -> str | None:
-    """The moment that an unfolded Date field names, as RFC 3339; None when it names none."""
-    found = _DATE.fullmatch(line.strip())
-    if found is None:
+    """The moment that a Date field names, in RFC 3339; None when it names none, or no offset."""
+    line = " ".join(line[:100].split())
+    found = next((match for form in _FORMS if (match := form.fullmatch(line))), None)
+    if found is None or (offset := _offset(**_of(found, "sign", "hours", "minutes", "zone"))) is None:
         return None
-    day, month, year, hour, minute, second, sign, hours, minutes, zone = found.groups()
-    offset = _offset(sign, hours, minutes, zone)
-    if offset is None:
-        return None
-    years = int(year) + (
-        0 if len(year) == 4 else 2000 if len(year) == 2 and int(year) < 50 else 1900
-    )  # RFC 5322 §4.3
     try:
         moment = datetime(
-            years, _MONTHS[month.lower()], int(day), int(hour), int(minute), min(int(second or 0), 59)
+            _year(found["year"]),
+            _MONTHS.get(found["month"].lower()) or int(found["month"]),
+            int(found["day"]),
+            int(found["hour"]),
+            int(found["minute"]),
+            min(int(found["second"] or 0), 59),  # a leap second has no place in most calendars
         )
-    except (ValueError, KeyError):
+    except ValueError:
         return None
     return moment.isoformat() + offset
 
 
+def _of(found: re.Match[str], *names: str) -> dict[str, str | None]:
+    return {name: found[name] for name in names}
+
+
+def _year(digits: str) -> int:
+    year = int(digits)
+    return year if len(digits) == 4 else year + 2000 if len(digits) == 2 and year < 50 else year + 1900
+
+
 def _offset(sign: str | None, hours: str | None, minutes: str | None, zone: str | None) -> str | None:
-    if sign:
-        hour, minute = int(hours or 0), int(minutes or 0)
-        return f"{sign}{hour:02}:{minute:02}" if hour < 24 and minute < 60 else None
-    total = _ZONES.get((zone or "").lower())
-    if total is None:
-        return None
-    return f"{'-' if total < 0 else '+'}{abs(total) // 60:02}:{abs(total) % 60:02}"
+    if sign is None or hours is None:
+        return _ZONES.get((zone or "").lower())
+    return f"{sign}{int(hours):02}:{minutes or '00'}" if int(hours) < 24 and int(minutes or 0) < 60 else None

@@ -1,47 +1,91 @@
 """The MIME tree: entities as places in the raw octets, found in one pass, decoded on request. RFC 2045, RFC 2046."""
 
-import binascii
 import re
 from collections.abc import Iterator
 
 from mailbell.event import header
-from mailbell.event.header import Field
+from mailbell.event.defects import Defects
+from mailbell.event.detect import HEAD, detect
+from mailbell.event.header import Field, Reader
+from mailbell.event.transfer import unbase64, unwrap
 
 MAX_PARTS = 1000
 MAX_DEPTH = 50
+MAX_LINE = 1000
+MAX_GUESSES = 4
+MAX_PARAMETERS = 2**16
+
+_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
+_WANTED = frozenset(("content-type", "content-disposition", "content-transfer-encoding", "content-id"))
+_IDENTITY = frozenset(("", "7bit", "8bit", "binary"))
+_GUESS = re.compile(rb"\n--([^\r\n]{1,200}+)\r*+\n(?=content-)", re.IGNORECASE)
 
 
 class Entity:
-    """A message or a part: its header and where its body stands in the raw octets."""
+    """A message or a part: its header, and where its body stands in the raw octets.
 
-    __slots__ = ("children", "disposition", "encoding", "end", "fields", "params", "start", "type")
+    `type` is how it is read, `declared` what it says of itself.
+    """
 
-    def __init__(self, fields: list[Field], start: int, end: int, default: str, fallback: str) -> None:
+    __slots__ = (
+        "children",
+        "declared",
+        "disposition",
+        "encoding",
+        "end",
+        "fields",
+        "lines",
+        "names",
+        "params",
+        "start",
+        "type",
+    )
+
+    def __init__(self, fields: list[Field], start: int, end: int, default: str, reader: Reader) -> None:
         self.fields = fields
         self.start = start
         self.end = end
         self.children: list[Entity] = []
-        self.type, self.params = header.parameters(self.line("content-type"), fallback)
-        if not re.fullmatch(r"[^\s/;]+/[^\s/;]+", self.type):
-            self.type = default
-        self.disposition, params = header.parameters(self.line("content-disposition"), fallback)
-        if "filename" in params:
-            self.params["name"] = params["filename"]
-        self.encoding = re.sub("[^a-z0-9]", "", self.line("content-transfer-encoding").lower())
+        self.lines: dict[str, str] = {}
+        for name, value in fields:
+            key = name.lower()
+            if key in _WANTED and key not in self.lines:
+                self.lines[key] = reader.line(value)[:MAX_PARAMETERS]
+        kind, self.params = reader.parameters(self.lines.get("content-type", ""))
+        self.declared = self.type = (
+            kind if _TYPE.fullmatch(kind) else "text/html" if "html" in kind else default
+        )
+        self.disposition, params = reader.parameters(self.lines.get("content-disposition", ""))
+        self.names = tuple(
+            name
+            for name in (params.get("filename"), self.params.get("name"), self.params.get("file"))
+            if name
+        )
+        self.encoding = re.sub(
+            "[^a-z0-9]", "", self.lines.get("content-transfer-encoding", "").partition(";")[0].lower()
+        )
 
-    def line(self, name: str) -> str:
-        """A field's value on one line; empty when there is none."""
-        value = header.get(self.fields, name)
-        return "" if value is None else header.unfold(value)
+    @property
+    def charset(self) -> str | None:
+        """The label on the text."""
+        return self.params.get("charset") or None
 
-    def octets(self, raw: bytes) -> bytes:
-        """The body, its transfer encoding taken off as far as that goes."""
-        body = memoryview(raw)[self.start : self.end]
-        if self.encoding == "base64":
-            return header.unbase64(body)
-        if self.encoding == "quotedprintable":
-            return binascii.a2b_qp(body)
-        return bytes(body)
+    def octets(self, raw: bytes, defects: Defects, limit: int | None = None) -> bytes:
+        """The body behind its transfer encoding; of at most `limit` octets of it."""
+        if self.encoding not in _IDENTITY and self.encoding not in ("base64", "quotedprintable"):
+            defects.note(f'unknown transfer encoding "{self.encoding[:60]}": read as it is')
+        end = self.end if limit is None else min(self.end, self.start + limit)
+        octets, defect = unwrap(raw, self.start, end, self.encoding, text=self.type.startswith("text/"))
+        if defect:
+            defects.note(defect)
+        return octets
+
+    def detected(self, raw: bytes) -> str | None:
+        """The type that the first octets speak of."""
+        if self.encoding != "base64":
+            return detect(raw[self.start : min(self.end, self.start + HEAD)])
+        head, _ = unbase64(raw, self.start, min(self.end, self.start + 2 * HEAD))
+        return detect(head)
 
     def leaves(self) -> Iterator["Entity"]:
         """Every part that is no multipart, in order."""
@@ -51,75 +95,110 @@ class Entity:
             yield from child.leaves()
 
 
-def parse(raw: bytes, fallback: str, defects: list[str]) -> Entity:
+def parse(raw: bytes, fallback: str, defects: Defects) -> Entity:
     """Find every part of a message in one pass over its octets."""
-    section = header.split(raw, 0, len(raw))
-    root = Entity(section.fields, section.body, len(raw), "text/plain", fallback)
-    if section.defect:
-        defects.append(section.defect)
-    _Parser(raw, root, fallback).run()
-    return root
+    return _Parser(raw, Reader(None, fallback, defects), defects).parse()
 
 
 class _Parser:
-    def __init__(self, raw: bytes, root: Entity, fallback: str) -> None:
-        self.raw = raw
-        self.fallback = fallback
-        self.stack: list[tuple[bytes, Entity]] = []
-        self.parts = 0
-        self.leaf: Entity | None = None
-        self.begin(root)
+    """One pass over the lines that begin with two hyphens; `_stack` holds the multiparts that are open."""
 
-    def begin(self, entity: Entity) -> None:
-        boundary = entity.params.get("boundary", "").encode("utf-8", "replace").rstrip()
-        self.leaf = entity
-        if entity.type.startswith("multipart/") and boundary and len(self.stack) < MAX_DEPTH:
-            self.stack.append((boundary, entity))
+    def __init__(self, raw: bytes, reader: Reader, defects: Defects) -> None:
+        self._raw = raw
+        self._reader = reader
+        self._defects = defects
+        self._stack: list[tuple[bytes, Entity]] = []
+        self._levels: dict[bytes, int] = {}
+        self._leaf: Entity | None = None
+        self._parts = 0
+        self._guesses = 0
 
-    def run(self) -> None:
-        position = self.stack[0][1].start if self.stack else len(self.raw)
-        while self.stack and self.parts < MAX_PARTS:
-            position = self._next(position)
-            if position < 0:
-                return
-            end = self.raw.find(b"\n", position)
-            end = len(self.raw) if end < 0 else end + 1
-            self._line(position, end)
-            position = max(end - 1, self.leaf.start - 1) if self.leaf else end - 1
+    def parse(self) -> Entity:
+        root = self._begin(0, "text/plain")
+        position = root.start
+        while self._stack and (start := self._next(position)) >= 0:
+            stop = self._raw.find(b"\n", start)
+            position = self._line(start, len(self._raw) if stop < 0 else stop + 1)
+        if self._stack:
+            self._defects.note("multipart without its last boundary: read to the end")
+        return root
+
+    def _begin(self, start: int, default: str) -> Entity:
+        section = header.split(self._raw, start, len(self._raw), self._defects)
+        entity = Entity(section.fields, section.body, len(self._raw), default, self._reader)
+        self._leaf = entity
+        if entity.type.startswith("multipart/"):
+            self._begin_multipart(entity)
+        return entity
+
+    def _begin_multipart(self, entity: Entity) -> None:
+        boundary = self._boundary(entity)
+        if boundary is None:
+            entity.type = "text/plain"
+        elif len(self._stack) == MAX_DEPTH:
+            entity.type = "application/octet-stream"
+            self._defects.note(f"parts nested more than {MAX_DEPTH} deep: the rest is one attachment")
+        else:
+            self._levels[boundary] = len(self._stack)
+            self._stack.append((boundary, entity))
+
+    def _boundary(self, entity: Entity) -> bytes | None:
+        boundary = entity.params.get("boundary", "").rstrip().encode("utf-8", "replace")
+        if boundary and (self._guesses == MAX_GUESSES or self._raw.find(b"--" + boundary, entity.start) >= 0):
+            return boundary
+        self._guesses += 1
+        found = _GUESS.search(self._raw, max(entity.start - 1, 0)) if self._guesses <= MAX_GUESSES else None
+        wrong = "with a wrong boundary" if boundary else "without a boundary"
+        self._defects.note(
+            f"multipart {wrong}: " + ("the one that is there taken" if found else "read as text")
+        )
+        return found[1].rstrip() if found else None
 
     def _next(self, position: int) -> int:
-        if self.raw.startswith(b"--", position):
+        """Where the next line that may be a boundary starts; `position` is the start of a line."""
+        needle = b"\n--" + self._stack[0][0] if len(self._stack) == 1 else b"\n--"
+        if self._raw.startswith(needle[1:], position):
             return position
-        found = self.raw.find(b"\n--", position)
+        found = self._raw.find(needle, position)
         return found if found < 0 else found + 1
 
-    def _line(self, start: int, end: int) -> None:
-        line = self.raw[start + 2 : min(end, start + 1000)].rstrip()
-        for level in range(len(self.stack) - 1, -1, -1):
-            boundary, entity = self.stack[level]
-            if line == boundary:
-                return self._open(level, start, end)
-            if line == boundary + b"--":
-                self._close(start)
-                del self.stack[level:]
-                return None
-        return None
+    def _line(self, start: int, stop: int) -> int:
+        """Act on a line that begins with two hyphens; return where to go on."""
+        line = self._raw[start + 2 : min(stop, start + MAX_LINE)].rstrip()
+        level = self._levels.get(line)
+        if level is not None:
+            return self._open(level, start, stop)
+        name, hyphens, rest = line.rpartition(b"--")
+        level = self._levels.get(name) if hyphens and not rest.strip(b"->;. \t") else None
+        if level is not None:
+            self._end_leaf(start)
+            self._unwind(level)
+        return stop
 
-    def _close(self, start: int) -> None:
-        if self.leaf and not self.leaf.children:
-            end = start - 1 if start else 0
-            while end > self.leaf.start and self.raw[end - 1 : end] == b"\r":
-                end -= 1
-            self.leaf.end = max(end, self.leaf.start)
-        self.leaf = None
-
-    def _open(self, level: int, start: int, end: int) -> None:
-        self._close(start)
-        del self.stack[level + 1 :]
-        parent = self.stack[level][1]
-        section = header.split(self.raw, end, len(self.raw))
-        default = "message/rfc822" if parent.type == "multipart/digest" else "text/plain"
-        part = Entity(section.fields, section.body, len(self.raw), default, self.fallback)
+    def _open(self, level: int, start: int, stop: int) -> int:
+        self._end_leaf(start)
+        self._unwind(level + 1)
+        if self._parts == MAX_PARTS:
+            self._defects.note(f"more than {MAX_PARTS} parts: the rest left out")
+            self._unwind(0)
+            return stop
+        self._parts += 1
+        parent = self._stack[level][1]
+        part = self._begin(stop, "message/rfc822" if parent.type == "multipart/digest" else "text/plain")
         parent.children.append(part)
-        self.parts += 1
-        self.begin(part)
+        return part.start
+
+    def _end_leaf(self, start: int) -> None:
+        """The line end in front of a boundary belongs to the boundary (RFC 2046 §5.1.1)."""
+        if self._leaf is not None:
+            body = self._leaf.start
+            end = max(start - 1, body)
+            while end > body and self._raw[end - 1] == 13:
+                end -= 1
+            self._leaf.end = end
+        self._leaf = None
+
+    def _unwind(self, level: int) -> None:
+        if level < len(self._stack):
+            del self._stack[level:]
+            self._levels = {boundary: index for index, (boundary, _) in enumerate(self._stack)}

@@ -1,4 +1,4 @@
-"""Header fields: where they end, what they say. RFC 5322, RFC 2047, RFC 2231, and what is sent instead of them."""
+"""Header fields: where they end and what they say. RFC 5322, RFC 2047, RFC 2231, and what is sent instead of them."""
 
 import binascii
 import re
@@ -6,19 +6,30 @@ from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from mailbell.event.charset import decode
+from mailbell.event.defects import Defects
+from mailbell.event.transfer import unbase64
 
 MAX_FIELDS = 1000
 MAX_SECTION = 2 * 2**20
 
-_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:((?:[^\n]*+\n[ \t])*+[^\n]*+)(?:\n|\Z)")
-_BLANK = re.compile(rb"[ \t]*\r*(?:\n|\Z)")
-_MBOX = re.compile(rb">?From [^\n]*\n")
-_FOLD = re.compile(r"\r*\n[ \t]*")
+# Patterns over strangers' octets have no two ways to match a character, so that none backtracks over a long line.
+_FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:((?:[^\n]*+\n[ \t])*+[^\n]*+)(?:\n|\Z)")
+_BLANK = re.compile(rb"[ \t]*+\r*+(?:\n|\Z)")
+_KNOWN = (
+    r"from|to|b?cc|subject|date|message-id|mime-version|content-[a-z-]+|received|reply-to|sender|return-path|"
+    r"importance|priority|user-agent|x-[!-9;-~]+"
+)
+_KNOWN_NAME = re.compile(_KNOWN, re.IGNORECASE)
+_NEXT = rb"(?=(?:%b)[ \t]*:)" % _KNOWN.encode()
+# Before the first field: mbox's line, or empty lines and blanks that a device sends first.
+_PROLOGUE = re.compile(rb">?From [^\n]*+\n|(?:[ \t]*+\r*+\n){0,4}+[ \t]*+" + _NEXT, re.IGNORECASE)
+# The rest of a field whose folds lost their white space, recognised by the field that comes next.
+_WRAPPED = re.compile(rb"((?:[^\r\n][^\n]*+\n){1,3}?)" + _NEXT, re.IGNORECASE)
+_FOLD = re.compile(r"\r*+\n[ \t]*+")
 _CONTROL = re.compile("[\0-\x08\x0a-\x1f\x7f]")
-_WORD = re.compile(r"=\?([^?\s]{1,60})\?([qb])\?(.*?)\?=", re.I | re.S)
-_TOKEN = r"[^\s;,=\"]+"
-_PARAMETER = re.compile(r";\s*([^\s;=\"]+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*+)\"?|([^;]*))", re.S)
-_CONTINUED = re.compile(r"(.+?)(?:\*(\d{1,3}))?(\*)?$")
+_WORD = re.compile(r"=\?([^?\s]{1,60})\?\s?([qb])\s?\?(.*?)\?=", re.IGNORECASE | re.DOTALL)
+_PARAMETER = re.compile(r"(?:^|[;,\s])([^\s;=\",]++)\s*+=\s*+(?:\"((?:[^\"\\]|\\.)*+)\"?|([^;]*))", re.DOTALL)
+_SPLIT_NAME = re.compile(r"([^*]+)(?:\*(\d{1,3}))?(\*)?")
 
 
 class Field(NamedTuple):
@@ -29,131 +40,138 @@ class Field(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A header section, where its body begins, and what was wrong with it."""
+    """A header section and where its body begins."""
 
     fields: list[Field]
     body: int
-    defect: str | None
 
 
-def split(raw: bytes, start: int, end: int) -> Section:
+def split(raw: bytes, start: int, end: int, defects: Defects) -> Section:
     """Take the header section that begins at `start`. What is not a header is body."""
     fields: list[Field] = []
-    found = _MBOX.match(raw, start, end)
-    position = found.end() if found else start
-    limit = min(end, position + MAX_SECTION)
+    limit = min(end, start + MAX_SECTION)
+    position = start
+    if start == 0 and (found := _PROLOGUE.match(raw, 0, limit)):
+        position = found.end()
     while position < limit and len(fields) < MAX_FIELDS:
         if found := _FIELD.match(raw, position, limit):
             fields.append(Field(found[1].decode("ascii"), found[2]))
-            position = found.end()
         elif found := _BLANK.match(raw, position, limit):
-            return Section(fields, found.end(), None)
+            return Section(fields, found.end())
+        elif fields and (found := _WRAPPED.match(raw, position, limit)):
+            fields[-1] = Field(fields[-1].name, fields[-1].value + b"\n " + found[1])
+            defects.note("header line without a name: read as part of the field before it")
         else:
-            return Section(fields, position, "no empty line between header and body")
-    return Section(fields, position, None)
-
-
-def get(fields: list[Field], name: str) -> bytes | None:
-    """The value of the first field with this name (given in lower case)."""
-    for field in fields:
-        if field.name.lower() == name:
-            return field.value
-    return None
-
-
-def text(value: bytes, label: str | None = None, fallback: str = "latin-1") -> str:
-    """A field's value for people: one line, charsets and encoded-words read, no control characters."""
-    return words(unfold(value, label, fallback), fallback)
-
-
-def unfold(value: bytes, label: str | None = None, fallback: str = "latin-1") -> str:
-    """One line of text, encoded-words still in it. Raw 8-bit is UTF-8, else `label`, else `fallback`."""
-    if value.isascii() and b"\x1b" not in value:
-        line = value.decode("ascii")
-    else:
-        line = decode(value, None, label or fallback).text
-    if "\n" in line:
-        line = _FOLD.sub(" ", line)
-    return _clean(line)
-
-
-def words(line: str, fallback: str = "latin-1") -> str:
-    """Decode the encoded-words of RFC 2047, wherever they stand.
-
-    Octets are joined before they are decoded: senders cut characters in two at the end of a word.
-    """
-    if "=?" not in line:
-        return line
-    pieces: list[str] = []
-    run: list[bytes] = []
-    charset, position = "", 0
-    for found in _WORD.finditer(line, 0, line.rfind("?=") + 2):
-        label = found[1].partition("*")[0].lower()  # RFC 2231 §5 puts a language behind the charset
-        gap = line[position : found.start()]
+            break
         position = found.end()
-        between = bool(run) and not gap.strip()  # RFC 2047 §6.2: space between two words is not text
-        if not (between and label == charset):
-            pieces += _join(run, charset, fallback), "" if between else gap
-            run, charset = [], label
-        run.append(_octets(found[2], found[3]))
-    pieces += _join(run, charset, fallback), line[position:]
-    return _clean("".join(pieces))
+    if not any(_KNOWN_NAME.fullmatch(field.name) for field in fields):
+        return Section([], start)
+    if position < end:
+        whole = position < limit and len(fields) < MAX_FIELDS
+        defects.note(
+            "no empty line after the header" if whole else "header too long: its end is read as body"
+        )
+    return Section(fields, position)
 
 
-def parameters(value: str, fallback: str = "latin-1") -> tuple[str, dict[str, str]]:
-    """A Content-Type or Content-Disposition: its first word in lower case, its parameters decoded (RFC 2231)."""
-    kind, semicolon, rest = value.partition(";")
-    found: dict[str, str] = {}
-    pieces: dict[str, dict[int, str]] = {}
-    for name, quoted, bare in _PARAMETER.findall(semicolon + rest):
-        content = quoted.replace('\\"', '"').replace("\\\\", "\\") if quoted else bare.strip()
-        match = _CONTINUED.match(name.lower())
-        if match is None or (not match[2] and not match[3]):
-            found.setdefault(name.lower(), content)
+class Reader:
+    """Reads the header fields of one message: `label` is its declared charset, `fallback` the I/O server's."""
+
+    __slots__ = ("_defects", "_fallback", "_label")
+
+    def __init__(self, label: str | None, fallback: str, defects: Defects) -> None:
+        self._label = label
+        self._fallback = fallback
+        self._defects = defects
+
+    def line(self, value: bytes) -> str:
+        """A field's value on one line, encoded-words still in it. Raw 8-bit is UTF-8, else what the labels say."""
+        if value.isascii() and b"\x1b" not in value:
+            line = value.decode("ascii")
         else:
-            key = match[1] + ("*" if match[3] or match[1] + "*" in pieces else "*")
-            pieces.setdefault(match[1], {}).setdefault(
-                int(match[2] or 0), ("*" if match[3] else "") + content
-            )
-    for name, parts in pieces.items():
-        found[name] = _extended([parts[index] for index in sorted(parts)], fallback)
-    return kind.strip().lower(), found
+            line, used, _, _ = decode(value, None, self._label, self._fallback)
+            if used != "utf-8":
+                self._defects.note(f"header in raw 8-bit: read as {used}")
+        if "\n" in line:
+            line = _FOLD.sub(" ", line)
+        return _clean(line)
 
+    def words(self, line: str) -> str:
+        """Decode the encoded-words of RFC 2047, wherever they stand."""
+        if "=?" not in line:
+            return line
+        decoded = self._words(line)
+        # Gateways encode what was encoded: one more time is meant, a third is an attack.
+        return self._words(decoded) if "=?" in decoded and decoded != line else decoded
 
-def _extended(parts: list[str], fallback: str) -> str:
-    label = ""
-    octets = b""
-    for index, part in enumerate(parts):
-        if not part.startswith("*"):
-            octets += part.encode("utf-8", "replace")
-            continue
-        part = part[1:]
-        if index == 0 and part.count("'") >= 2:
-            label, _, part = part.split("'", 2)
-        octets += unquote_to_bytes(part)
-    return _clean(decode(octets, label or None, fallback).text)
+    def _words(self, line: str) -> str:
+        pieces: list[str] = []
+        run: list[bytes] = []
+        charset, position = "", 0
+        for found in _WORD.finditer(line, 0, line.rfind("?=") + 2):
+            octets = _octets(found[2], found[3])
+            if octets is None:
+                self._defects.note("encoded-word without sense: kept as it is")
+                continue
+            label = found[1].partition("*")[0].lower()  # RFC 2231 §5 puts a language behind the charset
+            gap = line[position : found.start()]
+            position = found.end()
+            between = bool(run) and not gap.strip()  # RFC 2047 §6.2: space between two words is no text
+            if not (between and label == charset):
+                pieces += self._join(run, charset), "" if between else gap
+                run, charset = [], label
+            run.append(octets)
+        pieces += self._join(run, charset), line[position:]
+        return _clean("".join(pieces))
+
+    def _join(self, run: list[bytes], charset: str) -> str:
+        """Decode the words of a run as one: senders cut characters in two at the end of a word."""
+        if not run:
+            return ""
+        text, _, _, defect = decode(b"".join(run), charset, self._label, self._fallback)
+        if defect:
+            self._defects.note(f"encoded-word {defect}")
+        return text
+
+    def parameters(self, line: str) -> tuple[str, dict[str, str]]:
+        """A Content-Type or Content-Disposition: what it is, in lower case, and its parameters (RFC 2231)."""
+        kind, _, _ = line.partition(";")
+        kind = kind.split(None, 1)[0].rstrip(",").lower() if kind.strip() else ""
+        kind = "" if "=" in kind else kind
+        found: dict[str, str] = {}
+        split: dict[str, dict[int, tuple[bool, str]]] = {}
+        for name, quoted, bare in _PARAMETER.findall(line, len(kind)):
+            value = quoted.replace('\\"', '"').replace("\\\\", "\\") or bare.strip()
+            match = _SPLIT_NAME.fullmatch(name.lower())
+            if match and (match[2] or match[3]):
+                split.setdefault(match[1], {}).setdefault(int(match[2] or 0), (bool(match[3]), value))
+            else:
+                found.setdefault(name.lower(), value)
+        for name, pieces in split.items():
+            found[name] = self._assemble([pieces[index] for index in sorted(pieces)])
+        return kind, found
+
+    def _assemble(self, pieces: list[tuple[bool, str]]) -> str:
+        """RFC 2231 §3 and §4: pieces of one value, those with an asterisk percent-encoded."""
+        label: str | None = None
+        octets: list[bytes] = []
+        for encoded, piece in pieces:
+            if encoded and label is None and piece.count("'") >= 2:
+                label, _, piece = piece.split("'", 2)
+            octets.append(unquote_to_bytes(piece) if encoded else piece.encode("utf-8", "replace"))
+        return _clean(decode(b"".join(octets), label or None, self._fallback).text)
 
 
 def _clean(line: str) -> str:
     if _CONTROL.search(line):
         line = _CONTROL.sub(" ", line.replace("\0", ""))
-    return line.strip(" \t")
+    return line.strip()
 
 
-def _join(run: list[bytes], charset: str, fallback: str) -> str:
-    return decode(b"".join(run), charset, fallback).text if run else ""
-
-
-def _octets(encoding: str, encoded: str) -> bytes:
+def _octets(encoding: str, encoded: str) -> bytes | None:
+    """What an encoded-word holds; None where it is no encoding of anything."""
     octets = encoded.encode("utf-8", "replace")
-    return binascii.a2b_qp(octets, header=True) if encoding in "qQ" else unbase64(octets)
-
-
-def unbase64(octets: bytes) -> bytes:
-    """Decode base64 as far as it goes."""
-    try:
-        return binascii.a2b_base64(octets)
-    except binascii.Error:
-        octets = re.sub(rb"[^A-Za-z0-9+/]", b"", octets)
-        octets = octets[: len(octets) - 1] if len(octets) % 4 == 1 else octets
-        return binascii.a2b_base64(octets + b"=" * (-len(octets) % 4))
+    if encoding in "qQ":
+        return binascii.a2b_qp(octets, header=True)
+    decoded, _ = unbase64(octets, 0, len(octets))
+    return None if octets.strip() and not decoded else decoded

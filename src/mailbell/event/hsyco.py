@@ -1,59 +1,65 @@
 """The HSYCO form of an event: one compact JSON object (spec/hsyco-smtpserver.md, "The data point")."""
 
-import re
+from collections.abc import Iterable
 
 import msgspec
 
-from mailbell.event import header
 from mailbell.event.charset import decode
+from mailbell.event.defects import Defects
 from mailbell.event.entity import Entity
+from mailbell.event.schema import HeaderField
 from mailbell.event.text import clean
 
 FIRST = ("from", "to", "subject", "date", "contenttype", "returnpath")
 MAX_LINES = 64
+MAX_TEXT = 2**20
 
-_LINE_END = re.compile(r"\r*\n|\r")
+_ENCODER = msgspec.json.Encoder()
 
 
-def value(raw: bytes, root: Entity, rawbody: bool, label: str | None, fallback: str) -> str:
+def value(headers: Iterable[HeaderField], root: Entity, raw: bytes, *, rawbody: bool, fallback: str) -> str:
     """The value of the `mail` data point."""
-    found: dict[str, str | list[str]] = {}
-    for field in root.fields:
-        key = field.name.lower().replace("-", "")
-        text = header.text(field.value, label, fallback)
-        before = found.get(key)
-        if before is None:
-            found[key] = text
-        else:
-            found[key] = [*before, text] if isinstance(before, list) else [before, text]
-    ordered: dict[str, object] = {key: found.pop(key, "") for key in FIRST}
-    ordered |= found
-    ordered.pop("body", None)
-    ordered["body"] = _raw_body(raw, root, fallback) if rawbody else _body(raw, root, fallback)
-    return msgspec.json.encode(ordered).decode()
+    found: dict[str, str | list[str]] = dict.fromkeys(FIRST, "")
+    seen: set[str] = set()
+    for name, text in ((header.name.lower().replace("-", ""), header.value) for header in headers):
+        before = found.get(name, "")
+        found[name] = (
+            text if name not in seen else [*before, text] if isinstance(before, list) else [before, text]
+        )
+        seen.add(name)
+    found.pop("body", None)  # the key is taken
+    found["body"] = _travelled(root, raw, fallback) if rawbody else _read(root, raw, fallback)
+    return _ENCODER.encode(found).decode()
 
 
-def _raw_body(raw: bytes, root: Entity, fallback: str) -> list[str]:
-    octets = b"\n".join(raw[root.start :].split(b"\n", MAX_LINES)[:MAX_LINES])
-    text = decode(octets, root.params.get("charset"), fallback).text.replace("\0", "")
-    return _lines(text)
+def _travelled(root: Entity, raw: bytes, fallback: str) -> list[str]:
+    """The body as it is on the wire; each line for itself, as parts may differ in their charset."""
+    lines = raw[root.start : root.start + MAX_TEXT].split(b"\n", MAX_LINES)
+    if len(lines) <= MAX_LINES and not lines[-1]:
+        lines.pop()  # the last line feed ends a line and begins none
+    return [
+        decode(line.removesuffix(b"\r"), root.charset, fallback).text.replace("\0", "")
+        for line in lines[:MAX_LINES]
+    ]
 
 
-def _body(raw: bytes, root: Entity, fallback: str) -> list[str]:
+def _read(root: Entity, raw: bytes, fallback: str) -> list[str]:
     leaf = _chosen(root)
     if leaf is None:
         return []
-    return _lines(clean(decode(leaf.octets(raw), leaf.params.get("charset"), fallback).text))
+    octets = leaf.octets(raw, Defects(), MAX_TEXT)
+    if b"\0" in octets and not leaf.type.startswith("text/"):
+        return []  # a picture has no lines
+    lines = clean(decode(octets, leaf.charset, fallback).text).split("\n", MAX_LINES)
+    if len(lines) <= MAX_LINES and not lines[-1]:
+        lines.pop()
+    return lines[:MAX_LINES]
 
 
 def _chosen(root: Entity) -> Entity | None:
+    """The first text/plain leaf, else the first text leaf; attachments only where there is nothing else."""
     if not root.children:
         return root
     leaves = [leaf for leaf in root.leaves() if leaf.type.startswith("text/")]
-    plain = (leaf for leaf in leaves if leaf.type == "text/plain")
-    return next(plain, leaves[0] if leaves else None)
-
-
-def _lines(text: str) -> list[str]:
-    lines = _LINE_END.split(text, MAX_LINES)[:MAX_LINES]
-    return lines if lines[-1] or len(lines) == MAX_LINES else lines[:-1]
+    leaves.sort(key=lambda leaf: (leaf.disposition == "attachment", leaf.type != "text/plain"))
+    return leaves[0] if leaves else None

@@ -1,44 +1,85 @@
-"""Text for people: which parts are the body, HTML as text, format=flowed, and no characters that break a reader."""
+"""Text for people: which parts of a message are its body, format=flowed, and nothing that breaks a reader."""
 
 import re
-from html.parser import HTMLParser
+from typing import Literal
 
-_CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_LINE_END = re.compile("\r+\n?")
+from mailbell.event.entity import Entity
+
+# Text that is a file rather than a message, even where it comes alone.
+_FILES = frozenset(("text/calendar", "text/csv", "text/directory", "text/vcard", "text/x-vcard"))
+# Escape sequences go as a whole: without its first octet a colour would stay as "[31m".
+_CONTROL = re.compile(r"\x1b\[[0-9;]{0,20}[A-Za-z]|[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_QUOTED = re.compile(r"(>*+) ?(.*)")
+
+
+class Body:
+    """The leaves of a message: those that are its text, as plain and as HTML, and the rest."""
+
+    __slots__ = ("attachments", "html", "plain")
+
+    def __init__(self) -> None:
+        self.plain: list[Entity] = []
+        self.html: list[Entity] = []
+        self.attachments: list[Entity] = []
 
 
 def clean(text: str) -> str:
-    """Line ends as LF, no control characters but tab."""
-    if "\r" in text:
-        text = _LINE_END.sub("\n", text)
-    return _CONTROL.sub("", text)
+    """Lines end in LF, and no control character is left but the tab."""
+    for _ in range(3):  # CR CR LF comes from devices that translate line ends twice
+        text = text.replace("\r\n", "\n") if "\r" in text else text
+    return _CONTROL.sub("", text.replace("\r", "\n"))
 
 
-def from_html(html: str) -> str:
-    """Render HTML as plain text."""
-    renderer = _Renderer()
-    renderer.feed(html)
-    renderer.close()
-    lines = [re.sub(r"[ \t\xa0]+", " ", line).strip() for line in "".join(renderer.pieces).split("\n")]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+def unflow(text: str, *, delsp: bool) -> str:
+    """Join the lines of format=flowed (RFC 3676 §4): a space at its end says that a line goes on."""
+    paragraphs: list[list[str]] = []
+    before: str | None = None  # the quote marks of a line that flows into this one
+    for line in text.split("\n"):
+        marks, content = _QUOTED.fullmatch(line).groups()  # type: ignore[union-attr]
+        if content == "-- " or marks != before:
+            paragraphs.append([marks + " " * bool(marks)])
+        flows = content.endswith(" ") and content != "-- "
+        before = marks if flows else None
+        paragraphs[-1].append(content[:-1] if flows and delsp else content)
+    return "\n".join("".join(pieces) for pieces in paragraphs)
 
 
-class _Renderer(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.pieces: list[str] = []
-        self.hidden = 0
+def choose(entity: Entity, raw: bytes, *, alone: bool = True) -> Body:
+    """Sort the leaves of a message into what is read as its text, and attachments."""
+    body = Body()
+    _sort(entity, raw, body, alone=alone)
+    return body
 
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        self.hidden += tag in ("script", "style", "title")
-        if tag in ("br", "p", "div", "tr", "li", "h1", "h2", "h3", "table", "ul", "ol"):
-            self.pieces.append("\n")
 
-    def handle_endtag(self, tag: str) -> None:
-        self.hidden = max(0, self.hidden - (tag in ("script", "style", "title")))
-        if tag in ("p", "div", "tr", "h1", "h2", "h3", "table", "ul", "ol"):
-            self.pieces.append("\n")
+def _sort(entity: Entity, raw: bytes, body: Body, *, alone: bool) -> None:
+    if entity.type == "multipart/alternative" and entity.children:
+        _sort_alternatives(entity, raw, body)
+    elif entity.children:
+        for child in entity.children:
+            _sort(child, raw, body, alone=False)
+    elif alone or entity.fields or raw[entity.start : entity.end].strip():
+        first = not (body.plain or body.html or body.attachments)
+        getattr(body, _kind(entity, raw, first=first, alone=alone)).append(entity)
 
-    def handle_data(self, data: str) -> None:
-        if not self.hidden:
-            self.pieces.append(data.replace("\n", " "))
+
+def _sort_alternatives(entity: Entity, raw: bytes, body: Body) -> None:
+    """RFC 2046 §5.1.4: one thing said several ways. The first with plain text, the first with HTML are enough."""
+    ways = [choose(child, raw, alone=False) for child in entity.children]
+    body.plain += next((way.plain for way in ways if way.plain), [])
+    body.html += next((way.html for way in ways if way.html), [])
+    for way in ways:
+        body.attachments += way.attachments
+
+
+def _kind(leaf: Entity, raw: bytes, *, first: bool, alone: bool) -> Literal["plain", "html", "attachments"]:
+    if leaf.disposition not in ("", "inline"):  # RFC 2183 §2.8: one that is not known is an attachment
+        return "attachments"
+    if leaf.names and not alone and (leaf.disposition or not first):
+        return "attachments"
+    if leaf.encoding == "base64" and leaf.detected(raw):
+        return "attachments"
+    if leaf.type == "text/html":
+        return "html"
+    if leaf.type == "text/plain" or leaf.type.startswith("multipart/"):
+        return "plain"
+    return "plain" if alone and leaf.type.startswith("text/") and leaf.type not in _FILES else "attachments"
