@@ -291,7 +291,7 @@ def test_stop_with_a_full_disk_says_what_is_lost(tmp_path: Path, heard: Heard) -
 def test_half_a_batch_is_not_written_twice(tmp_path: Path) -> None:
     """A file size limit makes the kernel take a part of a write, as a disk that fills up does."""
     script = """
-        import io, logging, resource, sys
+        import io, logging, resource, sys, time
         from pathlib import Path
         import mailbell.log
         from mailbell.clock import SystemClock
@@ -306,9 +306,11 @@ def test_half_a_batch_is_not_written_twice(tmp_path: Path) -> None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
         sys.stderr = Lifts()
-        with mailbell.log.Log(LogSettings(terminal=False), Path(sys.argv[1]), SystemClock()):
+        with mailbell.log.Log(LogSettings(terminal=False), Path(sys.argv[1]), SystemClock()) as log:
             for number in range(100):
                 logging.getLogger("mailbell").info("line %d", number)
+            while log._writers[0]._done < log._writers[0]._taken:
+                time.sleep(0.001)
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script), tmp_path], check=True, timeout=30)
     (file,) = tmp_path.rglob("*.log")
