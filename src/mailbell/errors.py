@@ -12,6 +12,7 @@ MailbellError
 │   └── MailGone             retention has removed this sequence
 ├── SinkUnavailable      a sink can't come up; the message carries the remedy
 └── ScriptError          a script that can't be loaded or a call that failed, with file and line
+    └── ScriptDied           its process has ended, or was killed, in the middle of a call
 ```
 
 A message says what is wrong, where, and what to do about it: it is read by a person in a log or a terminal.
@@ -72,3 +73,7 @@ class ScriptError(MailbellError):
         super().__init__(where + message)
         self.file = file
         self.line = line
+
+
+class ScriptDied(ScriptError):
+    """The process of a script has ended, or was killed, in the middle of what was asked of it."""
