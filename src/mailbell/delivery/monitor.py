@@ -40,9 +40,9 @@ class Watermark:
         self._reached: dict[str, int] = {}
         self._moved = asyncio.Event()
 
-    def move(self, ioserver: str, sequence: int) -> None:
+    def move(self, item: Converted, sequence: int) -> None:
         """The monitor is done with this event; events of one I/O server come in order."""
-        self._reached[ioserver] = sequence
+        self._reached[item.mail.ioserver] = sequence
         self._moved.set()
         self._moved = asyncio.Event()
 

@@ -2,38 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Protocol
+from typing import Protocol, cast
 
 from mailbell.clock import Clock
 from mailbell.errors import JournalError, JournalFull
 from mailbell.journal.base import Journal
 from mailbell.mail import Mail, Source, new_id
-from mailbell.server.slots import Slots
-from mailbell.server.transcript import Transcript, Transcripts
+from mailbell.server import replies
+from mailbell.server.transcript import Transcript
 from mailbell.settings import IoServerSettings
 from mailbell.smtp.replies import Reply
 from mailbell.smtp.session import Close, Credentials, Event, MailComplete, Session, SessionOptions, StartTls
 
 EVICTED_AFTER = 10.0
 """Seconds that a connection may idle between transactions while somebody waits for its slot."""
-
-READ_AHEAD = 65536
-"""Octets taken from a client that talks on while its mail is being stored; then it is paused."""
-
-STOPPING = Reply(421, "4.3.2", "mailbell is shutting down; try again in a minute")
-IDLE = Reply(421, "4.4.2", "Closing: nothing was said for too long; connect again when there is mail")
-EVICTED = Reply(421, "4.4.2", "Closing this idle connection, for another client waits for its slot")
-TOO_SLOW = Reply(
-    421, "4.4.2", "Closing: the message took too long to arrive; check the network or raise data_timeout"
-)
-NO_SLOT = Reply(421, "4.3.2", "Too many connections at once; try again later, or raise `threads`")
-FULL = Reply(
-    452, "4.3.1", "No room to store the message; free disk space on the mail server, then send it again"
-)
-UNAVAILABLE = Reply(
-    451, "4.3.0", "The message could not be stored; see the mail server's log, then send it again"
-)
 
 logger = logging.getLogger("mailbell.smtp")
 
@@ -46,227 +28,175 @@ class Host(Protocol):
     session_options: SessionOptions
     journal: Journal
     clock: Clock
-    slots: Slots
-    transcripts: Transcripts
-    connections: "set[Connection]"
-    tasks: "set[asyncio.Task[None]]"
+
+    def somebody_waits(self) -> bool:
+        """Does a client wait for a slot?"""
+        ...
+
+    def ended(self, connection: "Connection") -> None:
+        """The connection is no more; its slot is free."""
+        ...
 
 
 class Connection(asyncio.Protocol):
-    """A client from arrival to end: waits for a slot ungreeted, is served, leaves a transcript."""
+    """A client that has its slot, from the greeting to the end; leaves a transcript."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, ip: str, port: int, transcript: Transcript) -> None:
+        self.transcript = transcript
+        self.outcome = ""
         self._host = host
         self._clock = host.clock
-        self._session: Session | None = None
+        self._peer = (ip, port)
         self._transport: asyncio.Transport | None = None
-        self._transcript: Transcript | None = None
-        self._early = bytearray()
-        self._outcome = ""
-        self._served = False
-        self._paused = False
-        self._ended_early = False  # the client has closed its side and may still read
-        self._peer = ("", 0)
+        self._session = Session(host.session_options, transcript.record, check_sender=self._check_sender)
+        self._storing: asyncio.Task[None] | None = None
+        self._reading = True
         self._active_at = host.clock.monotonic()
         self._data_since: float | None = None
 
     def __repr__(self) -> str:
-        state = "served" if self._served else "waiting"
-        return f"<Connection {self._host.id} {self._peer[0]}:{self._peer[1]} {state}>"
+        return f"<Connection {self._host.id} {self._peer[0]}:{self._peer[1]} {self._session!r}>"
 
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  a stream, as create_server promises
-        self._transport = transport
-        address = transport.get_extra_info("peername") or ("", 0)
-        self._peer = (address[0].removeprefix("::ffff:"), address[1])
-        self._host.connections.add(self)
-        self._transcript = self._host.transcripts.begin(self._host.id, *self._peer)
-        if not self._host.slots.enter(self):
-            self._refuse(NO_SLOT, "Every slot and the whole queue were taken.")
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
+        self._session.greet()
+        self._advance()
 
     def data_received(self, data: bytes) -> None:
         self._active_at = self._clock.monotonic()
-        if self._session is None:
-            self._keep_early(data)
-            return
         self._session.receive(data)
         self._advance()
 
     def eof_received(self) -> bool:
-        """Nothing more will come: what was complete is answered, the rest is gone."""
-        self._outcome = self._outcome or "The client closed the connection without QUIT."
-        self._ended_early = self._session is not None and self._session.waiting
-        return self._ended_early
+        """The client says no more; an answer that is still owed is given before the line is closed."""
+        self._session.receive_eof()
+        self._advance()
+        return not self._session.closed
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self._host.connections.discard(self)
-        if self._served:
-            self._host.slots.leave()
-        else:
-            self._host.slots.give_up(self)
-        if self._transcript is not None:
-            self._host.transcripts.end(self._transcript, self._why(exc))
+        if not self._session.closed and self._storing is None:
+            self._session.receive_eof()
+            self._take_events()
+        if exc is not None:
+            self.outcome = f"The connection was cut: {exc}."
+        self._host.ended(self)
 
     # What the I/O server calls.
 
-    def serve(self) -> None:
-        """A slot is free: greet, and read what came before."""
-        assert self._transcript is not None  # noqa: S101
-        self._served = True
-        self._active_at = self._clock.monotonic()
-        self._session = Session(self._host.session_options, self._transcript.record)
-        self._session.greet()
-        if self._early:
-            self._session.receive(bytes(self._early))
-            self._early.clear()
-            self._resume()
-        self._advance()
+    @property
+    def buffered(self) -> int:
+        """Octets held of a message that is coming in."""
+        return self._session.buffered
 
     def tick(self, now: float) -> None:
         """Look at the clock; called about once a second."""
         session, settings, idle = self._session, self._host.settings, now - self._active_at
-        if session is None:
-            if idle > settings.queue_timeout:
-                self._refuse(NO_SLOT, "No slot became free in time.")
+        if session.paused:  # it waits for us
             return
-        if session.waiting:  # for us, not for the client
-            return
-        if session.receiving:
-            self._data_since = self._data_since or now
-            if now - self._data_since > settings.data_timeout:
-                self._end(TOO_SLOW, "The message took longer than data_timeout.")
-                return
-        else:
-            self._data_since = None
-        if idle > settings.idle_timeout:
-            self._end(IDLE, "The client said nothing for longer than idle_timeout.")
-        elif idle > EVICTED_AFTER and self._host.slots.waiting and not session.in_transaction:
-            self._end(EVICTED, "It was idle, and another client needed its slot.")
+        if self._overdue(now):
+            self._end(replies.TOO_SLOW, "The message took longer than data_timeout.")
+        elif idle > settings.idle_timeout:
+            self._end(replies.IDLE, "The client said nothing for longer than idle_timeout.")
+        elif idle > EVICTED_AFTER and self._host.somebody_waits() and not session.in_transaction:
+            self._end(replies.EVICTED, "It was idle, and another client needed its slot.")
 
-    def shutdown(self) -> bool:
-        """Part politely; False where a message is under way, which is let finish."""
-        if self._session is not None and (self._session.waiting or self._session.in_transaction):
-            return False
-        self._end(STOPPING, "mailbell was stopped.")
-        return True
+    def shutdown(self) -> None:
+        """Part politely, unless a mail is under way: it may finish."""
+        if not self._session.in_transaction:
+            self._end(replies.STOPPING, "mailbell was stopped.")
 
     def abort(self) -> None:
         """Cut the line."""
-        self._outcome = self._outcome or "mailbell was stopped."
+        self.outcome = self.outcome or "mailbell was stopped."
         if self._transport is not None:
             self._transport.abort()
+
+    async def stored(self) -> None:
+        """Return when no mail is on its way into the journal."""
+        if self._storing is not None:
+            await self._storing
 
     # The dialogue.
 
     def _advance(self) -> None:
-        """Act on what the session has to say, until it waits for an answer or for the client."""
-        session = self._session
-        assert session is not None  # noqa: S101
-        while events := session.events():
+        """Act on what the session has to say; read on when it does not wait for us."""
+        self._take_events()
+        self._flush()
+        if self._reading == self._session.paused:
+            self._switch_reading()
+        if self._session.closed and self._transport is not None:
+            self._transport.close()
+
+    def _take_events(self) -> None:
+        while events := self._session.events():
             for event in events:
                 self._handle(event)
-        self._flush()
-        if session.waiting and session.buffered > READ_AHEAD:
-            self._pause()
 
     def _handle(self, event: Event) -> None:
         match event:
             case MailComplete():
                 self._data_since = None
-                self._spawn(self._store(event))
+                self._storing = asyncio.get_running_loop().create_task(self._store(event))
             case Credentials():
-                assert self._session is not None  # noqa: S101
                 self._session.credentials_checked(True)
             case StartTls():
                 raise NotImplementedError("STARTTLS is not offered")
             case Close(reason):
-                self._outcome = self._outcome or reason
-                self._flush()
-                self._close()
+                self.outcome = self.outcome or reason
 
     async def _store(self, complete: MailComplete) -> None:
         """Journal the mail, then answer: the 250 exists only once it is on stable storage."""
         now = int(self._clock.time() * 1000)
         mail = Mail(new_id(now), now, self._host.id, self._source(), complete.envelope, complete.raw)
+        reply = await self._append(mail)
+        self._storing = None
+        self._active_at = self._clock.monotonic()
+        self._session.reply(reply)
+        self._advance()
+
+    async def _append(self, mail: Mail) -> Reply:
         try:
             await self._host.journal.append(mail)
         except JournalError as error:
             logger.error("%s: mail from %s not stored: %s", self._host.id, self._peer[0], error)
-            reply = FULL if isinstance(error, JournalFull) else UNAVAILABLE
-        else:
-            reply = Reply(250, "2.0.0", f"OK {mail.id}")
-            if self._transcript is not None:
-                self._transcript.mails += 1
-        self._active_at = self._clock.monotonic()
-        assert self._session is not None  # noqa: S101
-        self._session.reply(reply)
-        self._advance()
-        self._resume()
-        if self._ended_early and not self._session.waiting:
-            self._close()
+            return replies.FULL if isinstance(error, JournalFull) else replies.UNAVAILABLE
+        self.transcript.mails += 1
+        return Reply(250, "2.0.0", f"OK {mail.id}")
+
+    def _check_sender(self, _address: str, _size: int) -> Reply | None:
+        """What is known to fail later is refused now, before the client sends the message."""
+        return replies.UNAVAILABLE if self._host.journal.trouble else None
 
     def _source(self) -> Source:
         session = self._session
-        assert session is not None  # noqa: S101
         return Source(self._peer[0], self._peer[1], session.helo, session.auth_user, session.tls)
 
-    # Small doings.
-
-    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._host.tasks.add(task)
-        task.add_done_callback(self._host.tasks.discard)
-
-    def _keep_early(self, data: bytes) -> None:
-        """Octets from a client that does not wait to be greeted."""
-        self._early += data
-        if len(self._early) > READ_AHEAD:
-            self._pause()
+    def _overdue(self, now: float) -> bool:
+        if not self._session.receiving:
+            self._data_since = None
+            return False
+        if self._data_since is None:
+            self._data_since = now
+        return now - self._data_since > self._host.settings.data_timeout
 
     def _flush(self) -> None:
-        if (
-            self._session is not None
-            and self._transport is not None
-            and (data := self._session.data_to_send())
-        ):
+        data = self._session.data_to_send()
+        if data and self._transport is not None:
             self._transport.write(data)
 
-    def _pause(self) -> None:
-        if not self._paused and self._transport is not None:
-            self._paused = True
-            self._transport.pause_reading()
-
-    def _resume(self) -> None:
-        if self._paused and self._transport is not None:
-            self._paused = False
+    def _switch_reading(self) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._reading = not self._reading
+        if self._reading:
             self._transport.resume_reading()
-
-    def _refuse(self, reply: Reply, outcome: str) -> None:
-        """Turn away a client that was never served."""
-        if self._transport is not None:
-            self._transport.write(reply.encode())
-        if self._transcript is not None:
-            self._transcript.record(">", reply.encode().decode().rstrip())
-        self._outcome = outcome
-        self._close()
+        else:
+            self._transport.pause_reading()
 
     def _end(self, reply: Reply, outcome: str) -> None:
         """Take leave of the client with a 421."""
-        if self._session is None:
-            self._refuse(reply, outcome)
-            return
-        self._outcome = outcome
-        self._session.shutdown(reply)
+        self._session.shutdown(reply, outcome)
         self._advance()
-
-    def _close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-
-    def _why(self, exc: Exception | None) -> str:
-        if self._outcome:
-            return self._outcome
-        return "The connection was cut." if exc is None else f"The connection was cut: {exc}."
