@@ -79,7 +79,9 @@ class DotReader:
             start, stop = self._terminator(piece, dot)
             if stop:
                 self.done = True
-                self._keep(piece[:start].replace(self._end.dot, self._end.line))
+                content = piece[:start]
+                is_first = start == dot + len(self._end.line)
+                self._keep(content if is_first else content.replace(self._end.dot, self._end.line))
                 return len(data) - len(piece) + stop
         held = self._held(piece)
         self._carry = piece[len(piece) - held :]
@@ -89,9 +91,9 @@ class DotReader:
         return len(data)
 
     @property
-    def buffered(self) -> int:
-        """How many octets are held: what is stored, and what is carried."""
-        return self._store.size + len(self._carry)
+    def received(self) -> int:
+        """How many octets of content have come, with those that may yet turn out to be the terminator."""
+        return self._store.received + len(self._carry) - self._lead
 
     def _terminator(self, piece: bytes, dot: int) -> tuple[int, int]:
         """Where the terminator's own line starts, and where it ends; (0, 0) when there is none."""

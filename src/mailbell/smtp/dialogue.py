@@ -166,8 +166,6 @@ class Dialogue:
         self._events.append(Close(reason))
 
     def _unknown(self, line: bytes) -> Reply | None:
-        if line[:1] == b"\x16":
-            return replies.TLS_UNEXPECTED
         if is_http(line):
             return replies.NOT_SMTP
         return replies.UNKNOWN if line.strip() else replies.EMPTY

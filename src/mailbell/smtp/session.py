@@ -20,7 +20,7 @@ from typing import ClassVar
 
 from mailbell.mail import Tls
 from mailbell.smtp import replies
-from mailbell.smtp.dialogue import CRLF_SEEN, LF_SEEN, Dialogue
+from mailbell.smtp.dialogue import CRLF_SEEN, LF_SEEN, Dialogue, Transaction
 from mailbell.smtp.events import (
     CheckData,
     CheckRecipient,
@@ -166,6 +166,7 @@ class Session(Dialogue):
         if self.closed:
             return
         self._machine.step(Signal.SECURED)
+        self._discard_held()
         self._start_afresh()
         self.tls = tls
         self._note(f"TLS is on: {tls.version}, {tls.cipher}")
@@ -214,6 +215,9 @@ class Session(Dialogue):
             at = readers[machine.state](self, data, at)
 
     def _read_line(self, data: bytes, at: int) -> int:
+        if data[at] == _TLS_HANDSHAKE and not self._overlong:
+            self._answer(replies.TLS_UNEXPECTED)
+            return len(data)
         end = data.find(b"\n", at)
         if end < 0:
             return self._keep_partial(data, at)
@@ -235,9 +239,6 @@ class Session(Dialogue):
 
     def _keep_partial(self, data: bytes, at: int) -> int:
         """Keep the beginning of a line; of one that is too long, only what tells how it ends."""
-        if data[at] == _TLS_HANDSHAKE and not self._overlong:
-            self._answer(replies.TLS_UNEXPECTED)
-            return len(data)
         self._partial = data[at:]
         if len(self._partial) >= self._options.max_command:
             self._overlong = True
@@ -282,6 +283,10 @@ class Session(Dialogue):
                 self.shutdown(replies.SENT_AHEAD)
         return len(data)
 
+    def _discard_held(self) -> None:
+        self.discarded_after_starttls += self._held_size
+        self._drop_held()
+
     def _drop_held(self) -> None:
         self._held = []
         self._held_at = self._held_size = 0
@@ -309,7 +314,7 @@ class Session(Dialogue):
     def _cut_when_done(self) -> None:
         """After the client's last octet: close, unless an answer is still owed to it."""
         if not self._held and self._machine.state not in (STORING, CHECKING):
-            self._end(None, _cut_reason(self._machine.state, self._transaction.store.received))
+            self._end(None, _cut_reason(self._machine.state, self._transaction))
 
     def _end(self, reply: Reply | None, reason: str) -> None:
         if not self.closed:
@@ -334,8 +339,9 @@ class Session(Dialogue):
     }
 
 
-def _cut_reason(state: State, received: int) -> str:
+def _cut_reason(state: State, transaction: Transaction) -> str:
     if state is State.READY:
         return "The client closed the connection without QUIT."
+    received = transaction.dots.received if state is State.DATA else transaction.store.received
     lost = f"; {received} octets of an unfinished mail are discarded" if state in RECEIVING else ""
     return f"The client closed the connection while it was {state.value}{lost}."
