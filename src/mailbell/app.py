@@ -113,6 +113,9 @@ class App:
             await server.start()
             stack.push_async_callback(server.stop, STOP_SMTP)
             self.ioservers[id_] = server
+            for delivery in self.deliveries.values():
+                if isinstance(delivery.sink, ScriptSink):
+                    await delivery.sink.io_start(id_)
 
     async def _start_deliveries(self, stack: AsyncExitStack) -> None:
         settings = self.settings

@@ -34,13 +34,18 @@ class ScriptSink:
         return f"<ScriptSink {self.name}: {self._runner}>"
 
     async def start(self) -> None:
-        """Load the script, then fire HSYCOSTART and IOSTART. SinkUnavailable: nothing of it can be used."""
+        """Load the script, then fire HSYCOSTART, HAACTIVE on the active node, and IOSTART.
+
+        SinkUnavailable: nothing of it can be used.
+        """
         try:
             await self._runner.start()
         except ScriptError as error:
             raise SinkUnavailable(str(error)) from error
         self._up = True
         await self._fire(HSYCOSTART, HSYCOSTART)
+        if self._state.active:  # a node on its own is the active one from its start
+            await self._fire(HAACTIVE, HAACTIVE)
         for ioserver in self._io_started:
             await self._fire(IOSTART, ioserver)
 
