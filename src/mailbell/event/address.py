@@ -1,6 +1,6 @@
 """Mailboxes: the address fields of RFC 5322 §3.4 and §4.4, and what devices write there.
 
-Structure is read before encoded-words are: a comma or a bracket inside of one separates nothing (RFC 2047 §5).
+Structure is read before encoded-words are: a comma or bracket inside of one separates nothing (RFC 2047 §5).
 """
 
 import re
@@ -29,7 +29,7 @@ def addresses(line: str, reader: Reader) -> list[Address]:
 
 
 class _Mailboxes:
-    """Reads an address list token by token."""
+    """Reads an address list piece by piece."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -40,8 +40,8 @@ class _Mailboxes:
         self._clear()
 
     def read(self, line: str) -> list[Address]:
-        for token in _TOKEN.finditer(line):
-            self._take(token[0])
+        for piece in _TOKEN.finditer(line):
+            self._take(piece[0])
         self._end()
         self._end_loose()
         return self._found
@@ -51,28 +51,28 @@ class _Mailboxes:
         self._route: list[str] = []
         self._comment: list[str] = []
 
-    def _take(self, token: str) -> None:
+    def _take(self, piece: str) -> None:
         if self._depth:
-            self._depth += (token == "(") - (token == ")")
+            self._depth += (piece == "(") - (piece == ")")
             if self._depth:
-                self._comment.append(token)
-        elif token == "(":
+                self._comment.append(piece)
+        elif piece == "(":
             self._depth = 1
-        elif token == "<":
+        elif piece == "<":
             self._angle = True
-        elif token == ">":
+        elif piece == ">":
             self._angle = False
-        elif token in ",;" and not (self._angle and token == ","):
+        elif piece in ",;" and not (self._angle and piece == ","):
             self._end()
-        elif token == ":":
+        elif piece == ":":
             # In front of it stood a group's name, a route (RFC 5322 §4.4) or the word mailto.
             self._route.clear() if self._angle else self._clear()
         elif self._angle:
-            self._route.append(token)
+            self._route.append(piece)
         else:
-            if self._route and not token.isspace():
+            if self._route and not piece.isspace():
                 self._end()  # the comma behind the bracket is missing
-            self._phrase.append(token)
+            self._phrase.append(piece)
 
     def _end(self) -> None:
         """Close the mailbox under construction, if there is anything of it."""
@@ -81,7 +81,7 @@ class _Mailboxes:
         comment = "".join(self._comment).strip()
         if self._route:
             address = "".join(self._route).strip()
-            # "Doe, John <j@x>": nothing with an address in front of the comma, so that is a comma of the name.
+            # "Doe, John <j@x>": no address in front of the comma, so the comma belongs to the name.
             name = ", ".join([*self._loose, name]) if name else name
             self._loose.clear() if name else self._end_loose()
             self._add(name or comment, "".join(address.split()) if "@" in address else address)
@@ -109,7 +109,7 @@ class _Mailboxes:
         self._found.append(Address(self._reader.words(name), self._reader.words(address)))
 
 
-def _unquoted(token: str) -> str:
-    if not token.startswith('"'):
-        return token
-    return _ESCAPE.sub(r"\1", token.removeprefix('"').removesuffix('"'))
+def _unquoted(piece: str) -> str:
+    if not piece.startswith('"'):
+        return piece
+    return _ESCAPE.sub(r"\1", piece.removeprefix('"').removesuffix('"'))

@@ -10,7 +10,7 @@ from encodings.aliases import aliases
 from functools import lru_cache
 from typing import NamedTuple
 
-# What the users of a label write (WHATWG Encoding §4.2 reads it so too), then what else they were seen to write.
+# What the users of a label write (WHATWG Encoding §4.2 reads it so too), then what else they write under it.
 _SUPERSETS = {
     "gb2312": ("gb18030",),
     "gbk": ("gb18030",),

@@ -12,7 +12,7 @@ from mailbell.event.address import addresses
 from mailbell.event.charset import Decoded, decode
 from mailbell.event.date import rfc3339
 from mailbell.event.defects import Defects
-from mailbell.event.detect import detect, suffix
+from mailbell.event.detect import HEAD, detect, suffix
 from mailbell.event.entity import Entity, parse
 from mailbell.event.header import Reader
 from mailbell.event.schema import (
@@ -168,9 +168,7 @@ def _event(mail: Mail, message: _Message) -> MailEvent:
         html=html.text if html else None,
         attachments=tuple(_attachment(index, part, message) for index, part in enumerate(message.files)),
         raw=RawInfo(len(mail.raw), hashlib.sha256(mail.raw).hexdigest()),
-        charset=Charset(message.label, read.used, read.guessed)
-        if read
-        else Charset(message.label, "us-ascii", False),
+        charset=Charset(message.label, *(read[1:3] if read else ("us-ascii", False))),
         defects=message.defects.all(),
     )
 
@@ -183,11 +181,11 @@ def _rendered(html: str, defects: Defects) -> str:
 
 def _attachment(index: int, part: Entity, message: _Message) -> Attachment:
     octets = part.octets(message.raw, message.defects)
-    detected = detect(octets[:32])
+    detected = detect(octets[:HEAD])
+    made_up = f"attachment-{index + 1}.{suffix(detected, part.declared)}"
     return Attachment(
         index=index,
-        filename=_filename(part, octets, message)
-        or f"attachment-{index + 1}.{suffix(detected, part.declared)}",
+        filename=_filename(part, octets, message) or made_up,
         content_type=part.declared,
         detected_type=detected,
         disposition="inline" if part.disposition == "inline" else "attachment" if part.disposition else None,
@@ -217,7 +215,7 @@ def _base_name(name: str) -> str:
 
 
 def _source(source: Source) -> EventSource:
-    tls = source.tls and TlsInfo(source.tls.version, source.tls.cipher)
+    tls = TlsInfo(source.tls.version, source.tls.cipher) if source.tls else None
     user = source.auth_user and _sane(source.auth_user)
     return EventSource(source.ip, source.port, _sane(source.helo), user, tls)
 

@@ -29,15 +29,15 @@ _ZONES |= {
 }
 _ZONES |= {"eest": "+03:00", "jst": "+09:00"}
 _TIME = r"(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,]\d{1,9})?)?"
-_ZONE = (
-    r"(?:(?:gmt|utc)?(?P<sign>[+-])(?P<hours>\d{1,2}):?(?P<minutes>\d\d)?|(?P<zone>[a-z]{1,5}))(?:\s?\(.*)?"
-)
+_ZONE = r"(?:(?:gmt|utc)?(?P<sign>[+-])(?P<hours>\d{1,2}):?(?P<minutes>\d\d)?|(?P<zone>[a-z]{1,5}))"
+_DAY = r"(?P<day>\d{1,2})"
+_MONTH = r"(?P<month>[a-z]{3})[a-z]*\.?"
 _FORMS = tuple(
     re.compile(form, re.IGNORECASE | re.ASCII)
     for form in (
-        rf"(?:[a-z]{{3,9}}\.?,? ?)?(?P<day>\d{{1,2}})[ -](?P<month>[a-z]{{3}})[a-z]*\.?[ -](?P<year>\d{{2,4}}) {_TIME} ?{_ZONE}",
+        rf"(?:[a-z]{{3,9}}\.?,? ?)?{_DAY}[ -]{_MONTH}[ -](?P<year>\d{{2,4}}) {_TIME} ?{_ZONE}(?: ?\(.*)?",
         rf"(?P<year>\d{{4}})-(?P<month>\d\d)-(?P<day>\d\d)[t ]{_TIME} ?{_ZONE}",
-        rf"[a-z]{{3}} (?P<month>[a-z]{{3}}) (?P<day>\d{{1,2}}) {_TIME} {_ZONE} (?P<year>\d{{4}})",
+        rf"[a-z]{{3}} {_MONTH} {_DAY} {_TIME} {_ZONE} (?P<year>\d{{4}})",
     )
 )
 
@@ -49,7 +49,7 @@ def rfc3339(line: str) -> str | None:
     if found is None or (offset := _offset(**_of(found, "sign", "hours", "minutes", "zone"))) is None:
         return None
     try:
-        moment = datetime(
+        moment = datetime(  # noqa: DTZ001  the offset is kept as it was written, -00:00 too
             _year(found["year"]),
             _MONTHS.get(found["month"].lower()) or int(found["month"]),
             int(found["day"]),

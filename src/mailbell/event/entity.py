@@ -1,4 +1,4 @@
-"""The MIME tree: entities as places in the raw octets, found in one pass, decoded on request. RFC 2045, RFC 2046."""
+"""The MIME tree (RFC 2045, 2046): entities as places in the raw octets, found in one pass."""
 
 import re
 from collections.abc import Iterator
@@ -68,7 +68,7 @@ class Entity:
     @property
     def charset(self) -> str | None:
         """The label on the text."""
-        return self.params.get("charset") or None
+        return self.params.get("charset", "")[:100] or None
 
     def octets(self, raw: bytes, defects: Defects, limit: int | None = None) -> bytes:
         """The body behind its transfer encoding; of at most `limit` octets of it."""

