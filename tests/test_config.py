@@ -406,7 +406,7 @@ TEXTS = [
 ]
 OTHERS = [True, 0, -1, 25, 2**70, 0.5, float("inf"), float("nan"), date(2026, 1, 1), None]
 TREES: st.SearchStrategy[Any] = st.recursive(
-    SCALARS,
+    st.sampled_from([*TEXTS, *OTHERS]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
     max_leaves=8,
 )
