@@ -169,7 +169,6 @@ CASES = [
     ("[ioserver.smtp]", "ioserver: unknown key; did you mean ioservers?"),
     ("[ioservers]\nsmtp = 25", "ioservers.smtp: expected a table, got 25; write [ioservers.smtp]"),
     ("[[ioservers]]", "ioservers: expected a table, got a list; write [ioservers]"),
-    ("zzz = 1", "zzz: unknown key; known here: data, ioservers, journal, log, sinks"),
     ("data = 5", "data: expected a path, got 5"),
     ('data = ""', 'data: expected a path, got ""'),
     ("log = 5", "log: expected a table, got 5; write [log]"),
@@ -350,6 +349,11 @@ class Broker(SinkSettings, frozen=True, kw_only=True, tag_field="type", tag="bro
 
 class Hook(SinkSettings, frozen=True, kw_only=True, tag_field="type", tag="hook"):
     timeout: int | bool = 1
+    certificate: Annotated[Annotated[Path, Meta(extra={"file": ()})] | None, Meta(description="PEM")] = None
+
+    def __post_init__(self) -> None:
+        if self.certificate and self.timeout == 2:
+            raise ValueError("a certificate and 2 do not go together")
 
 
 class Sinks(Settings, frozen=True, kw_only=True):
@@ -373,6 +377,28 @@ def test_the_type_chooses_among_several_kinds() -> None:
         'x.toml: sinks.b.timeout: expected a whole number or true or false, got "x"',
         "x.toml: sinks.c.tpye: unknown key; did you mean type?",
     ]
+
+
+def test_an_unknown_key_like_no_other_lists_those_known() -> None:
+    _, wrong = read_sinks(a={"type": "broker", "zzzz": 1})
+    known = "max_in_flight, ordered, retry_for, url, password, headers, type"
+    assert wrong == [f"x.toml: sinks.a.zzzz: unknown key; known here: {known}"]
+
+
+def test_a_path_that_may_be_left_out(tmp_path: Path) -> None:
+    sinks, wrong = read_sinks(a={"type": "hook", "certificate": "a.js"})
+    assert not wrong
+    assert sinks == Sinks(sinks={"a": Hook(certificate=tmp_path / "a.js")})
+    _, wrong = read_sinks(a={"type": "hook", "certificate": "none.pem"}, b={"type": "hook", "certificate": 5})
+    assert wrong == [
+        f"x.toml: sinks.a.certificate: no such file: {tmp_path}/none.pem",
+        "x.toml: sinks.b.certificate: expected a path, got 5",
+    ]
+
+
+def test_keys_that_do_not_go_together() -> None:
+    _, wrong = read_sinks(a={"type": "hook", "certificate": "a.js", "timeout": 2})
+    assert wrong == ["x.toml: sinks.a: a certificate and 2 do not go together"]
 
 
 def test_secrets_are_not_shown() -> None:

@@ -16,7 +16,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, Union, cast, get_args, get_origin
 
 import msgspec
@@ -78,7 +78,7 @@ def expected(info: inspect.Type) -> str:
         case inspect.CustomType():
             return getattr(info.cls, "expected", "a path")
         case inspect.VarTupleType() | inspect.ListType():
-            return f"a list, each item {expected(info.item_type)}"
+            return f"a list of {expected(info.item_type)}"
         case inspect.UnionType():
             return " or ".join(
                 expected(each) for each in info.types if not isinstance(each, inspect.NoneType)
@@ -129,7 +129,12 @@ class _Reader:
         missing = [field for field in fields.values() if field.required and field.name not in values]
         for field in missing:
             self._bad(_join(key, field.encode_name), _missing(field))
-        return _BAD if missing or _BAD in values.values() else kind(**values)
+        if missing or _BAD in values.values():
+            return _BAD
+        try:
+            return kind(**values)
+        except ValueError as error:  # __post_init__: keys that don't go together
+            return self._bad(key, str(error))
 
     def _kind(
         self, value: Mapping[str, Any], kinds: Sequence[type[msgspec.Struct]], key: str
@@ -157,6 +162,8 @@ class _Reader:
             return self._dict(value, args[1], key)
         if origin is tuple:
             return self._list(value, kind, args[0], key)
+        if len(args) == 2 and NoneType in args:  # TOML has no null: a key that may be left out
+            return self._value(value, args[args[0] is NoneType], key)
         return self._leaf(value, kind, key)
 
     def _dict(self, value: object, kind: Any, key: str) -> object:
@@ -211,13 +218,9 @@ class _Reader:
             path.open("rb").close()
         except FileNotFoundError:
             return self._bad(key, f"no such file: {path}")
-        except (
-            OSError,
-            ValueError,
-            RuntimeError,
-        ) as error:  # RuntimeError: `~nobody`; ValueError: a NUL in it
+        except (OSError, ValueError, RuntimeError) as error:  # a NUL in it, `~nobody`
             return self._bad(key, f"{path}: {getattr(error, 'strerror', None) or error}")
-        if path.suffix not in suffixes:
+        if suffixes and path.suffix not in suffixes:
             return self._bad(key, f"expected a file that ends in one of {' '.join(suffixes)}, got {path}")
         return path
 

@@ -1,0 +1,43 @@
+"""`mailbell check`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mailbell.cli.options import config_option
+from mailbell.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mailbell.settings import AnySink, IoServerSettings
+
+
+@click.command()
+@config_option
+def check(config: Path | None) -> None:
+    """Say what is wrong with the settings and scripts.
+
+    If nothing is: what would listen where.
+    """
+    from mailbell.config import load
+
+    settings = load(config)
+    problems = [each for sink in settings.sinks.values() for each in _script_problems(sink)]
+    if problems:
+        raise ConfigError(problems)
+    click.echo(f"{config or 'the defaults'}: ok")
+    for id_, each in settings.ioservers.items():
+        click.echo(f"I/O server {id_}: SMTP on {', '.join(_addresses(each))}")
+    for name, sink in settings.sinks.items():
+        click.echo(f"sink {name}: {sink.describe()}")
+    click.echo(f"data in {settings.data.resolve()}")
+
+
+def _script_problems(sink: "AnySink") -> list[str]:
+    from mailbell.scripting.version import Limits, check_script
+
+    return check_script(sink.path, Limits(time=sink.time_limit, memory=sink.memory_limit))
+
+
+def _addresses(server: "IoServerSettings") -> list[str]:
+    return [f"[{each}]:{server.port}" if ":" in each else f"{each}:{server.port}" for each in server.listen]

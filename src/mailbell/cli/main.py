@@ -1,0 +1,50 @@
+"""`mailbell COMMAND`. Exit status: 0 done, 1 failed, 2 wrong usage or settings."""
+
+import click
+
+from mailbell import __version__
+from mailbell.cli.check import check
+from mailbell.cli.convert import convert
+from mailbell.cli.send import send
+from mailbell.cli.serve import serve
+from mailbell.cli.settings import settings
+from mailbell.cli.version import version
+from mailbell.errors import ConfigError, MailbellError
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a user meets them."""
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            _say(*error.problems)
+            ctx.exit(2)
+        except MailbellError as error:
+            _say(f"mailbell: {error}")
+            ctx.exit(1)
+
+
+def _say(*lines: str) -> None:
+    from mailbell.log import escape
+
+    for line in lines:
+        click.echo(escape(line), err=True)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="mailbell %(version)s")
+def commands() -> None:
+    """Mail in, events out: an SMTP server that turns every message into a JSON event and delivers it."""
+
+
+for _command in (serve, check, send, convert, settings, version):
+    commands.add_command(_command)
+
+
+def main() -> None:
+    """The console command."""
+    commands(prog_name="mailbell")

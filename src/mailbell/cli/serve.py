@@ -1,0 +1,29 @@
+"""`mailbell serve`."""
+
+from pathlib import Path
+
+import click
+
+from mailbell.cli.options import config_option
+
+
+@click.command()
+@config_option
+@click.option(
+    "--port", type=click.IntRange(1, 65535), metavar="N", help="The SMTP port; goes over that of the file."
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The data folder; goes over that of the file.",
+)
+@click.pass_context
+def serve(ctx: click.Context, config: Path | None, port: int | None, data: Path | None) -> None:
+    """Run the server, until Ctrl-C or SIGTERM."""
+    from mailbell.config import load
+
+    settings = load(config, port=port, data=data)
+    from mailbell.app import run  # after the settings: their problems show at once
+
+    ctx.exit(run(settings))

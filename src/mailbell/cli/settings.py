@@ -1,0 +1,122 @@
+"""`mailbell settings`: every setting, from the structs themselves. docs/settings.md is what it prints."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from msgspec.structs import FieldInfo
+
+INTRODUCTION = """\
+# Settings
+
+One TOML file: `mailbell serve -c FILE`. Without one, the defaults serve. `mailbell check -c FILE` says what
+is wrong with a file, all of it in one go. This page is what `mailbell settings` prints.
+
+- A **size** is a number of octets, or text such as `"64 KiB"`, `"25 MiB"`, `"10 GB"`.
+- A **duration** is a number of seconds, or text such as `"500 ms"`, `"30s"`, `"10 min"`, `"2h"`, `"30d"`.
+- Relative **paths** start at the folder of the file; `~` is the home directory.
+- **The environment**: in any text, `${NAME}` stands for the variable NAME; that it is not set is an error.
+  `${NAME:-default}` has a default, for a variable that is not set or is empty. A number or a boolean may come
+  from the environment too: `port = "${PORT:-25}"`. `$${` is a plain `${`; any other `$` is itself.
+- Names of I/O servers and sinks have letters (A-Z, a-z), digits, `_` and `-`.
+"""
+
+
+@click.command()
+def settings() -> None:
+    """Print all settings and their meaning, as Markdown."""
+    click.echo(markdown(), nl=False)
+
+
+def markdown() -> str:
+    """Make the page."""
+    from mailbell.settings import ServiceSettings
+
+    return INTRODUCTION + "".join(_section(ServiceSettings, "", "The data folder, and what holds for all."))
+
+
+def _section(struct: Any, key: str, about: str) -> Iterator[str]:
+    """Yield the table of a struct, then those of the structs inside it."""
+    from msgspec.structs import fields
+
+    tag = struct.__struct_config__.tag
+    title = f"`[{key}]`" + (f' with `type = "{tag}"`' if tag else "")
+    rows, inner = [], []
+    for field in fields(struct):
+        below = _structs(field, key)
+        inner += below
+        rows += [] if below else [_row(field)]
+    yield f"\n## {title if key else 'At the top of the file'}\n\n{about}\n"
+    if rows:
+        yield "\n| key | default | values | meaning |\n| --- | --- | --- | --- |\n"
+        yield from rows
+    for each in inner:
+        yield from _section(*each)
+
+
+def _structs(field: "FieldInfo", key: str) -> list[tuple[Any, str, str]]:
+    """Return the structs of a field that is a table, or a table of named ones, with keys and meanings."""
+    from msgspec import inspect
+
+    key = f"{key}.{field.encode_name}".lstrip(".")
+    info, about = _bare(inspect.type_info(field.type)), _meaning(field)
+    if isinstance(info, inspect.DictType):
+        info, key = _bare(info.value_type), f"{key}.NAME"
+    kinds = info.types if isinstance(info, inspect.UnionType) else (info,)
+    return [
+        (kind.cls, key, about or str(kind.cls.__doc__))
+        for kind in kinds
+        if isinstance(kind, inspect.StructType)
+    ]
+
+
+def _bare(info: Any) -> Any:
+    from msgspec import inspect
+
+    return info.type if isinstance(info, inspect.Metadata) else info
+
+
+def _meaning(field: "FieldInfo") -> str:
+    from msgspec import inspect
+
+    schema = getattr(inspect.type_info(field.type), "extra_json_schema", None) or {}
+    return str(schema.get("description", ""))
+
+
+def _row(field: "FieldInfo") -> str:
+    from msgspec import inspect
+
+    from mailbell.config import expected
+
+    values = expected(inspect.type_info(field.type)).partition(" such as")[0]
+    default = "needed" if field.required else f"`{_written(field.default)}`"
+    cells = (f"`{field.encode_name}`", default, values, _meaning(field))
+    return f"| {' | '.join(each.replace('|', chr(92) + '|') for each in cells)} |\n"
+
+
+def _written(value: object) -> str:
+    """A default as TOML writes it."""
+    from mailbell.settings import Duration, Size
+
+    match value:
+        case None:
+            return "none"
+        case Size():
+            return _in_units(value, {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10})
+        case Duration():
+            return _in_units(value, {"d": 86400, "h": 3600, "min": 60, "s": 1})
+        case Path():
+            return json.dumps(str(value))
+        case tuple():
+            return f"[{', '.join(map(_written, value))}]"
+        case _:
+            return json.dumps(value)
+
+
+def _in_units(value: float, units: dict[str, int]) -> str:
+    found = next((unit for unit, factor in units.items() if value and value % factor == 0), None)
+    return f"{value:g}" if found is None else json.dumps(f"{value / units[found]:g} {found}")
