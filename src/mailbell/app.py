@@ -10,6 +10,7 @@ import logging
 import platform
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -28,8 +29,11 @@ from mailbell.journal.sqlite import SqliteJournal
 from mailbell.log import Log
 from mailbell.scripting.state import IoState
 from mailbell.server.ioserver import IoServer
+from mailbell.server.memory import Budget
+from mailbell.server.tls import Certificate, TlsContext, self_signed
 from mailbell.server.transcript import Transcripts
-from mailbell.settings import AnySink, ServiceSettings, SinkSettings
+from mailbell.server.users import Authenticator, Users
+from mailbell.settings import AnySink, IoServerSettings, ServiceSettings, SinkSettings
 from mailbell.sinks.base import Sink
 from mailbell.sinks.script import ScriptSink
 
@@ -86,6 +90,7 @@ class App:
         self.clock = clock or SystemClock()
         self.state = IoState()
         self.transcripts = Transcripts(self.clock)
+        self._budget = Budget(settings.memory)
         self.ioservers: dict[str, IoServer] = {}
         self.deliveries: dict[str, Delivery] = {}
         self.journal: SqliteJournal
@@ -109,13 +114,33 @@ class App:
         stack.push_async_callback(self.journal.close)
         await self._start_deliveries(stack)
         for id_, each in settings.ioservers.items():
-            server = IoServer(id_, each, self.journal, self.transcripts, self.clock)
+            server = self._make_server(id_, each, folder.path)
             await server.start()
             stack.push_async_callback(server.stop, STOP_SMTP)
             self.ioservers[id_] = server
             for delivery in self.deliveries.values():
                 if isinstance(delivery.sink, ScriptSink):
                     await delivery.sink.io_start(id_)
+
+    def _make_server(self, id_: str, settings: IoServerSettings, folder: Path) -> IoServer:
+        users = None if settings.auth != "required" or settings.users is None else Users(settings.users)
+        return IoServer(
+            id_,
+            settings,
+            self.journal,
+            self.transcripts,
+            self.clock,
+            budget=self._budget,
+            tls=None
+            if settings.tls == "off"
+            else TlsContext(self._certificate(settings, folder), settings.tls_min),
+            authenticator=None if users is None else Authenticator(users, self.clock),
+        )
+
+    def _certificate(self, settings: IoServerSettings, folder: Path) -> Certificate:
+        if settings.certificate is not None and settings.key is not None:
+            return Certificate(settings.certificate, settings.key)
+        return self_signed(folder, settings.hostname or socket.gethostname(), self.clock)
 
     async def _start_deliveries(self, stack: AsyncExitStack) -> None:
         settings = self.settings
@@ -163,7 +188,7 @@ def _make_sink(name: str, settings: AnySink, state: IoState) -> Sink:
     return ScriptSink(name, settings, state)
 
 
-def _convert_options(settings: Any) -> ConvertOptions:
+def _convert_options(settings: IoServerSettings) -> ConvertOptions:
     return ConvertOptions(rawbody=settings.rawbody, charset=settings.charset)
 
 

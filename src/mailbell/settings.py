@@ -89,12 +89,56 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 PositiveSize = Annotated[Size, Meta(extra={"check": _positive})]
 PositiveDuration = Annotated[Duration, Meta(extra={"check": _positive})]
 IpAddress = Annotated[str, Meta(extra={"check": _ip_address})]
+def _network(value: str) -> None:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError:
+        raise ValueError(
+            'expected "private", "loopback", "any", or a network such as "192.168.1.0/24"'
+        ) from None
+
+
+def _source(value: str) -> None:
+    if value not in ("private", "loopback", "any"):
+        _network(value)
+
+
+def _probability(value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError("expected 0 to 1")
+
+
+Probability = Annotated[float, Meta(extra={"check": _probability})]
+Network = Annotated[str, Meta(extra={"check": _network})]
+SourceNetwork = Annotated[str, Meta(extra={"check": _source})]
+ErrorCode = Annotated[int, Meta(ge=400, le=599)]
+PemPath = Annotated[Path, Meta(extra={"file": ()})]
 Charset = Annotated[str, Meta(extra={"check": _charset})]
 ScriptPath = Annotated[Path, Meta(extra={"file": (".js", ".py", ".txt")})]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all settings structs."""
+
+
+class ChaosRule(Settings, frozen=True, kw_only=True):
+    """One kind of failure made on purpose."""
+
+    code: Annotated[ErrorCode, Meta(description="The reply's code.")] = 451
+    probability: Annotated[Probability, Meta(description="How often, from 0 to 1.")] = 0.0
+
+
+class ChaosSettings(Settings, frozen=True, kw_only=True):
+    """Failures on purpose, for those who test how their software takes them."""
+
+    sender: Annotated[ChaosRule, Meta(description="MAIL is refused.")] = ChaosRule()
+    recipient: Annotated[ChaosRule, Meta(description="RCPT is refused.")] = ChaosRule()
+    authentication: Annotated[ChaosRule, Meta(description="AUTH is refused.")] = ChaosRule(code=535)
+    data: Annotated[ChaosRule, Meta(description="The message is refused after the final dot.")] = ChaosRule()
+    latency: Annotated[Duration, Meta(description="Every reply comes so much later.")] = Duration(0)
+    drop: Annotated[
+        Probability, Meta(description="How often the connection is cut instead of an answer to the message.")
+    ] = 0.0
 
 
 class IoServerSettings(Settings, frozen=True, kw_only=True):
@@ -118,6 +162,46 @@ class IoServerSettings(Settings, frozen=True, kw_only=True):
         tuple[IpAddress, ...],
         Meta(min_length=1, description="The addresses to listen on; a family the machine lacks is skipped."),
     ] = ("0.0.0.0", "::")  # noqa: S104  HSYCO: on all network interfaces; `allow` is the guard
+    allow: Annotated[
+        tuple[SourceNetwork, ...],
+        Meta(description='Who may connect: networks, or "private", "loopback", "any".'),
+    ] = ("private",)
+    proxies: Annotated[
+        tuple[Network, ...],
+        Meta(description="Load balancers that send a PROXY header (version 1 or 2) with the client's address."),
+    ] = ()
+    tls: Annotated[
+        Literal["off", "starttls", "implicit"],
+        Meta(description="off, offered by STARTTLS, or from the first octet on."),
+    ] = "starttls"
+    tls_min: Annotated[
+        Literal["1.0", "1.1", "1.2", "1.3"],
+        Meta(description="The lowest TLS version; below 1.2 OpenSSL's security level is lowered, here only."),
+    ] = "1.2"
+    certificate: Annotated[
+        PemPath | None,
+        Meta(description="The certificate chain, PEM; none: a self-signed one in the data folder."),
+    ] = None
+    key: Annotated[PemPath | None, Meta(description="The certificate's private key, PEM.")] = None
+    auth: Annotated[
+        Literal["off", "any", "required"],
+        Meta(description="off; any: whatever user and password are accepted; required: only those of `users`."),
+    ] = "any"
+    users: Annotated[
+        PemPath | None, Meta(description="The users file for `required`; `mailbell user add` writes it.")
+    ] = None
+    auth_plaintext: Annotated[
+        bool, Meta(description="true: `required` takes passwords on connections without TLS too.")
+    ] = False
+    bare_lf: Annotated[
+        Literal["auto", "reject"],
+        Meta(description="auto: devices that end their lines in LF are served; reject: they are refused."),
+    ] = "auto"
+    max_per_source: Annotated[Count, Meta(description="The most connections of one address.")] = 20
+    min_rate: Annotated[
+        Size, Meta(description="A message that comes with fewer octets a second, after 30 s, is cut; 0: never.")
+    ] = Size(100)
+    chaos: Annotated[ChaosSettings, Meta(description="Failures on purpose.")] = ChaosSettings()
     max_size: Annotated[PositiveSize, Meta(description="The largest message taken, in octets.")] = Size(
         25 * 2**20
     )
@@ -212,4 +296,8 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     ioservers: dict[str, IoServerSettings] = {}
     journal: JournalSettings = JournalSettings()
     log: LogSettings = LogSettings()
+    memory: Annotated[
+        PositiveSize,
+        Meta(description="The most memory for messages on their way in; above it connections pause."),
+    ] = Size(256 * 2**20)
     sinks: dict[str, AnySink] = {}

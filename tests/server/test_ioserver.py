@@ -118,7 +118,7 @@ async def test_a_device_that_never_quits_does_not_lock_the_others_out(
 async def test_idle_and_slow_clients_are_parted_with(
     serve: Serve, connect: Connect, clock: HandClock
 ) -> None:
-    server = await serve(idle_timeout=300.0, data_timeout=600.0)
+    server = await serve(idle_timeout=300.0, data_timeout=600.0, min_rate=0)
     idle, slow = await connect(server), await connect(server)
     for client in (idle, slow):
         await client.answer()

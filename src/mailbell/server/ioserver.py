@@ -3,19 +3,28 @@
 import asyncio
 import logging
 import socket
+import ssl
 
 from mailbell.clock import Clock
+from mailbell.errors import StartupError
 from mailbell.journal.base import Journal
-from mailbell.server import listener, replies
+from mailbell.server import listener, prelude, replies
+from mailbell.server.access import Networks, Sources
+from mailbell.server.chaos import Chaos
+from mailbell.server.client import Client
 from mailbell.server.connection import Connection
+from mailbell.server.memory import Budget
 from mailbell.server.slots import Slots
-from mailbell.server.transcript import Transcript, Transcripts
+from mailbell.server.tls import TlsContext, explain
+from mailbell.server.transcript import Transcripts
+from mailbell.server.users import Authenticator
 from mailbell.settings import IoServerSettings
-from mailbell.smtp.replies import Reply
 from mailbell.smtp.session import SessionOptions
 
 TICK = 1.0
 """Seconds between two looks at the clock for all connections: cheaper than a timer for each."""
+
+HANDSHAKE_TIMEOUT = 30.0
 
 logger = logging.getLogger("mailbell.smtp")
 
@@ -30,16 +39,29 @@ class IoServer:
         journal: Journal,
         transcripts: Transcripts,
         clock: Clock,
+        *,
+        budget: Budget | None = None,
+        tls: TlsContext | None = None,
+        authenticator: Authenticator | None = None,
     ) -> None:
+        """`tls` is needed unless the settings say off; `authenticator` where they say required."""
         self.id = id_
         self.settings = settings
-        self.session_options = session_options(settings)
+        self.session_options = session_options(settings, tls is not None)
         self.journal = journal
         self.transcripts = transcripts
         self.clock = clock
+        self.budget = budget or Budget(settings.max_size * 4)
+        self.tls = tls
+        self.authenticator = authenticator
+        self.chaos = Chaos(settings.chaos)
         self.slots = Slots(settings.threads, settings.queue_length)
         self.connections: set[Connection] = set()
-        self._waiting: set[Arrival] = set()
+        self._allowed = Networks(settings.allow)
+        self._proxies = Networks(settings.proxies)
+        self._sources = Sources(settings.max_per_source)
+        self._speakers = prelude.Speakers()
+        self._waiting: set[Client] = set()
         self._admitting: set[asyncio.Task[None]] = set()
         self._listener: listener.Listener | None = None
         self._ticker: asyncio.Task[None] | None = None
@@ -71,8 +93,8 @@ class IoServer:
             self._listener.close()
         if self._ticker is not None:
             self._ticker.cancel()
-        for arrival in list(self._waiting):
-            arrival.refuse(replies.STOPPING, "mailbell was stopped.")
+        for client in list(self._waiting):
+            client.refuse(replies.STOPPING, "mailbell was stopped.")
         loop = asyncio.get_running_loop()
         until = loop.time() + deadline
         while (self.connections or self._admitting) and loop.time() < until:
@@ -85,98 +107,132 @@ class IoServer:
             await connection.stored()  # what the journal has taken is answered
             connection.abort()
 
-    # What a connection calls.
-
-    def somebody_waits(self) -> bool:
-        """Does a client wait for a slot?"""
-        return self.slots.waiting > 0
-
-    def ended(self, connection: Connection) -> None:
-        """The connection is no more; its slot is free."""
-        self.connections.discard(connection)
-        self.transcripts.end(connection.transcript, connection.outcome or "The connection was cut.")
-        self.slots.leave()
-
-    # From arrival to connection.
-
-    def _arrived(self, client: socket.socket, ip: str, port: int) -> None:
-        arrival = Arrival(self, client, ip, port)
-        self._waiting.add(arrival)
-        if not self.slots.enter(arrival):
-            arrival.refuse(replies.NO_SLOT, "Every slot and the whole queue were taken.")
-
-    def admit(self, arrival: "Arrival") -> None:
-        """A slot is free for this client."""
-        self._waiting.discard(arrival)
-        task = asyncio.get_running_loop().create_task(self._connect(arrival))
-        self._admitting.add(task)
-        task.add_done_callback(self._admitting.discard)
-
-    def turn_away(self, arrival: "Arrival", outcome: str) -> None:
-        """This client is not served."""
-        self._waiting.discard(arrival)
-        self.slots.give_up(arrival)
-        self.transcripts.end(arrival.transcript, outcome)
-
-    async def _connect(self, arrival: "Arrival") -> None:
-        connection = Connection(self, arrival.ip, arrival.port, arrival.transcript)
-        self.connections.add(connection)
-        try:
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, arrival.client)
-        except OSError as error:
-            connection.outcome = f"The connection was cut before the greeting: {error}."
-            arrival.client.close()
-            self.ended(connection)
+    def look_at_clock(self) -> None:
+        """Part with those whose time is over."""
+        now = self.clock.monotonic()
+        for client in list(self._waiting):
+            if now - client.arrived_at > self.settings.queue_timeout:
+                client.refuse(replies.NO_SLOT, "No slot became free within queue_timeout.")
+        for connection in list(self.connections):
+            connection.tick(now)
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
             self.look_at_clock()
+            self._follow_certificate()
 
-    def look_at_clock(self) -> None:
-        """Part with those whose time is over."""
-        now = self.clock.monotonic()
-        for arrival in list(self._waiting):
-            arrival.tick(now)
-        for connection in list(self.connections):
-            connection.tick(now)
-
-
-class Arrival:
-    """A client that has connected and waits, ungreeted, for a slot: a socket, and little else."""
-
-    __slots__ = ("_arrived_at", "_host", "client", "ip", "port", "transcript")
-
-    def __init__(self, host: IoServer, client: socket.socket, ip: str, port: int) -> None:
-        self._host = host
-        self._arrived_at = host.clock.monotonic()
-        self.client = client
-        self.ip = ip
-        self.port = port
-        self.transcript: Transcript = host.transcripts.begin(host.id, ip, port)
-
-    def serve(self) -> None:
-        """A slot is free."""
-        self._host.admit(self)
-
-    def tick(self, now: float) -> None:
-        """Nobody waits for longer than queue_timeout."""
-        if now - self._arrived_at > self._host.settings.queue_timeout:
-            self.refuse(replies.NO_SLOT, "No slot became free within queue_timeout.")
-
-    def refuse(self, reply: Reply, outcome: str) -> None:
-        """Send this instead of a greeting, and close."""
-        for line in reply.lines:
-            self.transcript.record(">", line)
+    def _follow_certificate(self) -> None:
         try:
-            self.client.send(reply.wire)  # a fresh socket has room for a line
+            if self.tls is not None and self.tls.reload_if_changed():
+                logger.info("%s: certificate read again", self.id)
+        except (OSError, StartupError) as error:
+            logger.error("%s: new certificate not used, the last one stays: %s", self.id, error)
+
+    # What clients and connections call.
+
+    def somebody_waits(self) -> bool:
+        """Does a client wait for a slot?"""
+        return self.slots.waiting > 0
+
+    def spoke_tls(self, ip: str) -> None:
+        """A ClientHello came after the greeting; the next connection of this source is waited for."""
+        self._speakers.remember(ip, True)
+
+    def ended(self, connection: Connection, outcome: str) -> None:
+        """The connection is no more."""
+        self.connections.discard(connection)
+        self.budget.release(connection)
+        self.gone(connection.client, outcome)
+
+    def gone(self, client: Client, outcome: str) -> None:
+        """The client is no more; what it held is free."""
+        self._waiting.discard(client)
+        if client.counted:
+            self._sources.leave(client.ip)
+        if client.served:
+            self.slots.leave()
+        else:
+            self.slots.give_up(client)
+        self.transcripts.end(client.transcript, outcome)
+
+    # From arrival to connection.
+
+    def _arrived(self, connected: socket.socket, ip: str, port: int) -> None:
+        client = Client(self, connected, ip, port)
+        if self._proxies.has(ip) or self._let_in(client):
+            self._waiting.add(client)
+            if not self.slots.enter(client):
+                client.refuse(replies.NO_SLOT, "Every slot and the whole queue were taken.")
+
+    def _let_in(self, client: Client) -> bool:
+        """Refuse who may not connect."""
+        if not self._allowed.has(client.ip):
+            client.refuse(replies.NOT_ALLOWED, f"{client.ip} is in none of the networks of `allow`.")
+            return False
+        client.counted = self._sources.enter(client.ip)
+        if not client.counted:
+            client.refuse(replies.TOO_MANY, f"{client.ip} had max_per_source connections already.")
+        return client.counted
+
+    def admit(self, client: Client) -> None:
+        """A slot is free for this client."""
+        self._waiting.discard(client)
+        task = asyncio.get_running_loop().create_task(self._admit(client))
+        self._admitting.add(task)
+        task.add_done_callback(self._admitting.discard)
+
+    async def _admit(self, client: Client) -> None:
+        """Look at what comes before SMTP, then connect."""
+        try:
+            if self._proxies.has(client.ip) and not await self._unwrap(client):
+                return
+            context = await self._tls_first(client)
+        except prelude.ProxyError as error:
+            client.refuse(replies.NOT_PROXIED, f"Not served: {error}.")
         except OSError as error:
-            outcome = f"{outcome} It was gone before it could be told: {error}."
-        self.client.close()
-        self._host.turn_away(self, outcome)
+            client.drop(f"The connection was cut before the greeting: {error}.")
+        except asyncio.CancelledError:
+            client.drop("mailbell was stopped.")
+            raise
+        else:
+            await self._connect(client, context)
+
+    async def _unwrap(self, client: Client) -> bool:
+        """Read the PROXY header; whether its client may connect."""
+        real = await prelude.proxied(client.socket)
+        if real is None:
+            return True
+        client.stands_for(*real)
+        return self._let_in(client)
+
+    async def _tls_first(self, client: Client) -> ssl.SSLContext | None:
+        """The context, where the client speaks TLS from its first octet on."""
+        if self.tls is None:
+            return None
+        if self.settings.tls == "implicit":
+            return self.tls.current()
+        patience = self._speakers.patience(client.ip)
+        if not patience:
+            return None
+        spoke_tls = await prelude.speaks_tls(client.socket, patience)
+        self._speakers.remember(client.ip, spoke_tls)
+        return self.tls.current() if spoke_tls else None
+
+    async def _connect(self, client: Client, context: ssl.SSLContext | None) -> None:
+        connection = Connection(self, client)
+        self.connections.add(connection)
+        timeout = HANDSHAKE_TIMEOUT if context else None
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: connection, client.socket, ssl=context, ssl_handshake_timeout=timeout
+            )
+        except (OSError, ssl.SSLError) as error:
+            client.socket.close()
+            self.ended(connection, explain(error) if context else f"The connection was cut: {error}.")
 
 
-def session_options(settings: IoServerSettings) -> SessionOptions:
+def session_options(settings: IoServerSettings, tls: bool) -> SessionOptions:
     """The session's slice of the settings."""
     return SessionOptions(
         hostname=settings.hostname or socket.gethostname(),
@@ -184,4 +240,8 @@ def session_options(settings: IoServerSettings) -> SessionOptions:
         max_recipients=settings.max_recipients,
         max_errors=settings.max_errors,
         max_command=settings.max_command,
+        starttls=tls and settings.tls == "starttls",
+        auth=settings.auth,
+        auth_plaintext=settings.auth_plaintext,
+        bare_lf=settings.bare_lf,
     )

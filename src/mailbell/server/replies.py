@@ -7,6 +7,9 @@ IDLE = Reply(421, "4.4.2", "Closing: nothing was said for too long; connect agai
 EVICTED = Reply(421, "4.4.2", "Closing this idle connection, for another client waits for its slot")
 TOO_SLOW = Reply(421, "4.4.2", "Closing: the message took too long; check the network, or raise data_timeout")
 NO_SLOT = Reply(421, "4.3.2", "Too many connections at once; try again later, or raise `threads`")
+NOT_ALLOWED = Reply(554, "5.7.1", "This address may not connect; add its network to `allow`")
+TOO_MANY = Reply(421, "4.7.0", "Too many connections from this address; close some, or raise max_per_source")
+NOT_PROXIED = Reply(421, "4.3.2", "A PROXY header was expected; switch it on in the load balancer")
 FULL = Reply(
     452, "4.3.1", "No room to store the message; free disk space on the mail server, then send again"
 )
