@@ -10,7 +10,7 @@ ALL = {name: value for name, value in vars(replies).items() if isinstance(value,
 
 def test_one_line() -> None:
     reply = Reply(250, "2.0.0", "OK")
-    assert reply.wire == reply.encode() == b"250 2.0.0 OK\r\n"
+    assert reply.wire == b"250 2.0.0 OK\r\n"
     assert reply.lines == ("250 2.0.0 OK",)
 
 

@@ -92,6 +92,14 @@ def test_reject_takes_no_command_that_ends_in_a_bare_lf() -> None:
     assert driver.codes(b"AUTH LOGIN\r\nY2Ft\nNOOP\r\n") == [334, 500, 250], "the exchange is over"
 
 
+@pytest.mark.parametrize("step", [1, 100])
+def test_a_cr_that_ends_a_chunk_is_no_part_of_the_line_behind_it(step: int) -> None:
+    driver = Driver(REJECT)
+    octets = BEGIN + b"BDAT 2\r\nx\r\nNOOP\r\n"
+    replies = driver.say_all(octets[i : i + step] for i in range(0, len(octets), step))
+    assert [line[:3] for line in replies.splitlines()][-3:] == ["250", "500", "250"]
+
+
 @pytest.mark.parametrize("content", [b"a\nb\r\n", b"\n", b"a\r\n\nb\r\n"])
 def test_reject_takes_no_message_with_a_bare_lf(content: bytes) -> None:
     driver = Driver(REJECT)

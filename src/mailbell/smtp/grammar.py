@@ -11,9 +11,9 @@ _PLAIN = rb'<([^\x00- <>",;@]+@[^\x00- <>",;@]+)>'
 _PLAIN_FROM = re.compile(rb"(?:FROM|from|From):" + _PLAIN + rb"(?: (?:SIZE|size)=(\d{1,20}))?").fullmatch
 _PLAIN_TO = re.compile(rb"(?:TO|to|To):" + _PLAIN).fullmatch
 
-# A quoted string outside brackets is a display name; its brackets and commas count for nothing. The brackets of
-# a parameter (AUTH=<>) are no path. A backslash in quotes escapes nothing here: with that, a line of `"\"\"\"…`
-# takes quadratic time.
+# A quoted string outside brackets is a display name; its brackets and commas count for nothing. The brackets
+# of a parameter (AUTH=<>) are no path. A backslash escapes nothing here: else a line of `"\"\"\"` would take
+# quadratic time.
 _TOKEN = re.compile(rb'"[^"]*+"|(?<!=)<((?:"[^"]*+"|[^<>])*+)>?|([,;])')
 _KEYWORD = re.compile(rb"\s*(?:FROM|TO)(?:\s*:|\s|$)\s*", re.IGNORECASE)
 _LIST_BLANKS = re.compile(rb"\s*([,;])\s*")

@@ -30,10 +30,6 @@ class Reply(msgspec.Struct, frozen=True):
         msgspec.structs.force_setattr(self, "lines", lines)
         msgspec.structs.force_setattr(self, "wire", ("\r\n".join(lines) + "\r\n").encode("utf-8", "replace"))
 
-    def encode(self) -> bytes:
-        """The reply on the wire, every line with code and enhanced code."""
-        return self.wire
-
 
 # Done
 OK = Reply(250, "2.0.0", "OK")

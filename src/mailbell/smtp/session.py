@@ -126,9 +126,7 @@ class Session(Dialogue):
 
     def events(self) -> list[Event]:
         """Take what happened since the last call."""
-        events = self._events
-        if events:
-            self._events = []
+        events, self._events = self._events, []
         return events
 
     def data_to_send(self) -> bytes:
@@ -221,20 +219,15 @@ class Session(Dialogue):
         end = data.find(b"\n", at)
         if end < 0:
             return self._keep_partial(data, at)
-        if end > at and data[end - 1] == _CR:
-            self._line_ends |= CRLF_SEEN
-            line = data[at : end - 1]
-        else:
-            self._line_ends |= LF_SEEN
-            line = data[at:end]
+        is_crlf = end > at and data[end - 1] == _CR
+        self._line_ends |= CRLF_SEEN if is_crlf else LF_SEEN
         if self._overlong or end - at >= self._options.max_command:
             self._refuse_line(replies.LINE_TOO_LONG)
-        elif self._options.bare_lf == "reject" and data[end - 1 : end] != b"\r":
+        elif not is_crlf and self._options.bare_lf == "reject":
             self._refuse_line(replies.BARE_LF)
-        elif self._exchange is not None:
-            self._respond(line)
         else:
-            self._command(line)
+            take = self._command if self._exchange is None else self._respond
+            take(data[at : end - is_crlf])
         return end + 1
 
     def _keep_partial(self, data: bytes, at: int) -> int:
