@@ -356,6 +356,15 @@ class Hook(SinkSettings, frozen=True, kw_only=True, tag_field="type", tag="hook"
             raise ValueError("a certificate and 2 do not go together")
 
 
+class Rule(Settings, frozen=True, kw_only=True):
+    code: int = 1
+    often: float = 0.0
+
+
+class Rules(Settings, frozen=True, kw_only=True):
+    one: Rule = Rule(code=2)
+
+
 class Sinks(Settings, frozen=True, kw_only=True):
     sinks: dict[str, Broker | Hook] = {}  # noqa: RUF012
 
@@ -454,3 +463,8 @@ def test_any_text_gives_settings_or_problems(text: str) -> None:
         load(file)
     except ConfigError as error:
         assert error.problems
+
+
+def test_what_a_table_leaves_out_is_as_in_the_default_of_its_key() -> None:
+    reader = _Reader("x.toml", Path())
+    assert reader.table({"one": {"often": 0.5}}, (Rules,), "") == Rules(one=Rule(code=2, often=0.5))

@@ -111,8 +111,13 @@ class _Reader:
         else:
             next(iter(ioservers.values()))["port"] = port
 
-    def table(self, value: object, kinds: Sequence[type[msgspec.Struct]], key: str) -> object:
-        """Read a table into the struct that its tag names, or into the only kind there is."""
+    def table(
+        self, value: object, kinds: Sequence[type[msgspec.Struct]], key: str, default: object = None
+    ) -> object:
+        """Read a table into the struct that its tag names, or into the only kind there is.
+
+        What the table leaves out is as in `default`, if that is such a struct.
+        """
         if not isinstance(value, dict):
             return self._bad(key, f"expected a table, got {_masked(value, key)}; write [{key}]")
         kind = self._kind(value, kinds, key)
@@ -120,10 +125,10 @@ class _Reader:
             return _BAD
         fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
         tag = kind.__struct_config__.tag_field
-        values: dict[str, object] = {}
+        values = msgspec.structs.asdict(default) if isinstance(default, kind) else {}
         for name, item in value.items():
             if field := fields.get(name):
-                values[field.name] = self._value(item, field.type, _join(key, name))
+                values[field.name] = self._value(item, field.type, _join(key, name), field.default)
             elif name != tag:
                 self._bad(_join(key, name), _unknown(name, [*fields, *([tag] if tag else [])]))
         missing = [field for field in fields.values() if field.required and field.name not in values]
@@ -153,11 +158,11 @@ class _Reader:
             )
         return by_tag.get(str(given))
 
-    def _value(self, value: object, kind: Any, key: str) -> object:
+    def _value(self, value: object, kind: Any, key: str, default: object = None) -> object:
         bare = _bare(kind)
         origin, args = get_origin(bare), get_args(bare)
         if structs := _structs(bare):
-            return self.table(value, structs, key)
+            return self.table(value, structs, key, default)
         if origin is dict:
             return self._dict(value, args[1], key)
         if origin is tuple:

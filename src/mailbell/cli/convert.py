@@ -46,6 +46,8 @@ def convert(ctx: click.Context, form: str, rawbody: bool, files: tuple[Path, ...
                     event = to_event(mail, options)
                     out.write((event.value.encode() if form == "hsyco" else event.json) + b"\n")
                     bar.update(len(mail.raw))
+            except BrokenPipeError:  # the reader of our output has enough
+                raise
             except OSError as error:
                 click.echo(f"mailbell: {path}: {error.strerror}", err=True)
                 failed = True

@@ -36,10 +36,11 @@ def markdown() -> str:
     """Make the page."""
     from mailbell.settings import ServiceSettings
 
-    return INTRODUCTION + "".join(_section(ServiceSettings, "", "The data folder, and what holds for all."))
+    about = "The data folder, and what holds for all."
+    return INTRODUCTION + "".join(_section(ServiceSettings, "", about, None))
 
 
-def _section(struct: Any, key: str, about: str) -> Iterator[str]:
+def _section(struct: Any, key: str, about: str, base: object) -> Iterator[str]:
     """Yield the table of a struct, then those of the structs inside it."""
     from msgspec.structs import fields
 
@@ -49,7 +50,7 @@ def _section(struct: Any, key: str, about: str) -> Iterator[str]:
     for field in fields(struct):
         below = _structs(field, key)
         inner += below
-        rows += [] if below else [_row(field)]
+        rows += [] if below else [_row(field, getattr(base, field.name, field.default))]
     yield f"\n## {title if key else 'At the top of the file'}\n\n{about}\n"
     if rows:
         yield "\n| key | default | values | meaning |\n| --- | --- | --- | --- |\n"
@@ -58,8 +59,8 @@ def _section(struct: Any, key: str, about: str) -> Iterator[str]:
         yield from _section(*each)
 
 
-def _structs(field: "FieldInfo", key: str) -> list[tuple[Any, str, str]]:
-    """Return the structs of a field that is a table, or a table of named ones, with keys and meanings."""
+def _structs(field: "FieldInfo", key: str) -> list[tuple[Any, str, str, object]]:
+    """Return what to make a section of: the structs of a field that is a table, or a table of named ones."""
     from msgspec import inspect
 
     key = f"{key}.{field.encode_name}".lstrip(".")
@@ -68,7 +69,7 @@ def _structs(field: "FieldInfo", key: str) -> list[tuple[Any, str, str]]:
         info, key = _bare(info.value_type), f"{key}.NAME"
     kinds = info.types if isinstance(info, inspect.UnionType) else (info,)
     return [
-        (kind.cls, key, about or str(kind.cls.__doc__))
+        (kind.cls, key, about or str(kind.cls.__doc__), field.default)
         for kind in kinds
         if isinstance(kind, inspect.StructType)
     ]
@@ -87,13 +88,13 @@ def _meaning(field: "FieldInfo") -> str:
     return str(schema.get("description", ""))
 
 
-def _row(field: "FieldInfo") -> str:
+def _row(field: "FieldInfo", value: object) -> str:
     from msgspec import inspect
 
     from mailbell.config import expected
 
     values = expected(inspect.type_info(field.type)).partition(" such as")[0]
-    default = "needed" if field.required else f"`{_written(field.default)}`"
+    default = "needed" if field.required else f"`{_written(value)}`"
     cells = (f"`{field.encode_name}`", default, values, _meaning(field))
     return f"| {' | '.join(each.replace('|', chr(92) + '|') for each in cells)} |\n"
 
