@@ -63,7 +63,6 @@ async def _serve(settings: ServiceSettings) -> None:
         app.announce()
         await stop.wait()
         logger.info("stopping")
-    logger.info("stopped")
 
 
 def _on_signal(stop: asyncio.Event, signum: signal.Signals) -> None:
@@ -110,6 +109,7 @@ class App:
         settings = self.settings
         folder = stack.enter_context(DataFolder(settings.data))
         stack.enter_context(Log(settings.log, folder.path, self.clock))
+        stack.callback(logger.info, "stopped")
         self.journal = await SqliteJournal.open(folder, settings.journal, self.clock)
         stack.push_async_callback(self.journal.close)
         await self._start_deliveries(stack)
