@@ -185,6 +185,7 @@ terminal = false
 port = {self.port}
 listen = ["127.0.0.1"]
 threads = {self.threads}
+max_per_source = 1000
 """
 
     def version(self) -> str:

@@ -83,7 +83,7 @@ def markdown(result: Result) -> Iterator[str]:
     """Yield the lines of the report."""
     it = result.machine
     yield "# SMTP: mails a second beside other servers\n"
-    yield f"{result.clients} clients, messages of {result.size} octets, Postfix's smtp-source as generator, on"
+    yield f"{result.clients} clients, messages of {result.size} octets, smtp-source as the generator, on"
     yield f"{it.cores} × {it.cpu}, {it.kernel}, {it.date}. `make bench` repeats it. Each figure is the"
     yield "median of its runs, with the least and the most; each ratio the median of those within a round."
     for mode in MODES:

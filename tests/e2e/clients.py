@@ -10,6 +10,7 @@ import os
 import re
 import smtplib
 import ssl
+import tempfile
 from collections.abc import Awaitable, Callable
 from typing import Literal, NamedTuple
 
@@ -176,7 +177,10 @@ async def nodemailer(server: Server, message: bytes) -> Sent:
 async def smtp_source(server: Server, message: bytes) -> Sent:
     """Send with Postfix's load generator, which knows neither TLS nor AUTH."""
     command = [need("smtp-source"), "-f", SENDER, "-t", RECIPIENT, "-M", "localhost", "-v"]
-    return await run([*command, "-F", "/dev/stdin", f"{HOST}:{server.port}"], message)
+    with tempfile.NamedTemporaryFile() as file:  # not /dev/stdin: uvloop gives a child a socket there
+        file.write(message)
+        file.flush()
+        return await run([*command, "-F", file.name, f"{HOST}:{server.port}"])
 
 
 async def postfix(server: Server, message: bytes) -> Sent:
