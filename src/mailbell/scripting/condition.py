@@ -82,7 +82,9 @@ class Condition:
                 f"the event {word} is not supported; there are IO, IOSTART, {', '.join(_SYSTEM)}"
             )
         self.kinds.add(word)
-        return lambda trigger, _: trigger.kind == word and trigger.active
+        if word == HAACTIVE:  # fired on every change of state, true when this node becomes the active one
+            return lambda trigger, _: trigger.kind == HAACTIVE and trigger.active
+        return lambda trigger, _: trigger.kind == word
 
     def _io_start(self) -> Test:
         self.kinds.add(IOSTART)

@@ -171,10 +171,13 @@ class Engine:
 
 
 def _fault(message: str, stack: str) -> Fault:
-    lines = [int(line) for name, line in _FRAME.findall(stack) if name not in _OWN_FRAMES]
+    frames = [(name, int(line)) for name, line in _FRAME.findall(stack) if name not in _OWN_FRAMES]
+    frames.sort(
+        key=lambda frame: not frame[0]
+    )  # without a name: a place in what was parsed, JSON.parse's too
     return Fault(
         message,
-        lines[0] if lines else None,
+        frames[0][1] if frames else None,
         undefined=message.startswith("ReferenceError: "),
         fatal=message == _OUT_OF_MEMORY,
     )

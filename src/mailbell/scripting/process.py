@@ -30,6 +30,7 @@ LINGER = 0.5
 """Seconds to wait for a dead process's last words, should something outside its group hold the socket."""
 
 LONGEST_MESSAGE = 128 * 2**20
+PIPE_SIZE = 64 * 1024
 LONGEST_LINE = 64 * 1024
 LINE_COST = 64
 OUTPUT_RATE = 1024 * 1024
@@ -144,9 +145,9 @@ class ScriptProcess(asyncio.Protocol):
             self.kill(f"wrote into the channel of its host: {error}")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Both must be over, process and connection, before the end is told."""
+        """Process and connection must both be over before the end is told; usually this is the first."""
         if self._popen.returncode is None:
-            self.kill("closed the channel of its host")
+            self._loop.call_later(LINGER, self.kill, "closed the channel of its host")
         else:
             self._finish()
 
@@ -219,9 +220,10 @@ class _Output(asyncio.Protocol):
     def close(self) -> None:
         """Take the last words of a process that is gone, and close the pipe."""
         if not self._transport.is_closing():
-            with suppress(BlockingIOError):
-                while data := os.read(self._transport.get_extra_info("pipe").fileno(), LONGEST_LINE):
-                    self.data_received(data)
+            with suppress(
+                BlockingIOError
+            ):  # nothing there, and somebody outside the group holds the other end
+                self.data_received(os.read(self._transport.get_extra_info("pipe").fileno(), PIPE_SIZE))
             self._transport.close()
 
     def _pause(self, seconds: float) -> None:

@@ -43,7 +43,7 @@ class PythonFile(Script):
         bound = {*dir(builtins), *self._globals}
         for node in ast.walk(ast.parse(self._source)):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-                used.setdefault(node.id, node.lineno)
+                used[node.id] = min(node.lineno, used.get(node.id, node.lineno))
             else:
                 bound |= _bound(node)
         return [
@@ -141,7 +141,7 @@ class _Printed(io.RawIOBase):
         self._descriptor = descriptor
         self._rest = b""
         self.text = io.TextIOWrapper(
-            io.BufferedWriter(self), encoding="utf-8", errors="surrogatepass", line_buffering=True
+            io.BufferedWriter(self), encoding="utf-8", errors="backslashreplace", line_buffering=True
         )
 
     def writable(self) -> bool:
@@ -165,4 +165,4 @@ class _Printed(io.RawIOBase):
             self._rest = b""
 
     def _log(self, line: bytes) -> None:
-        self._builtins.log(self._level, line.decode("utf-8", "surrogatepass"))
+        self._builtins.log(self._level, line.decode("utf-8", "replace"))

@@ -150,7 +150,7 @@ class ScriptRunner:
         return process
 
     async def _load(self, process: ScriptProcess, version: Version) -> None:
-        request = load_request(self.path, version.source, self._limits, self._state)
+        request = load_request(self.path, version.source, self._limits)
         request |= {"keep": list(version.handlers), **self._news(process)}
         loaded = False
         try:

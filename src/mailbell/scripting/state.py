@@ -58,8 +58,8 @@ class IoState:
         cells.pop(name, None)
         cells[name] = _Cell(value, self._revision, writer)
 
-    def changes(self, since: int, reader: object) -> Changes:
-        """Return what others than `reader` have set since that revision; since 0: everything."""
+    def changes(self, since: int, reader: object = None) -> Changes:
+        """Return what others than `reader` have set since that revision; 0 is before all."""
         if since == self._revision:
             return Changes(since, {}, {})
         return Changes(
@@ -75,6 +75,6 @@ def _newer(cells: dict[str, _Cell], since: int, reader: object) -> dict[str, str
         cell = cells[name]
         if cell.revision <= since:
             break
-        if since == 0 or cell.writer is not reader:
+        if reader is None or cell.writer is not reader:
             found[name] = cell.value
     return found

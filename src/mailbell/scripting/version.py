@@ -66,17 +66,24 @@ def check_script(path: Path, limits: Limits | None = None) -> list[str]:
 
 async def _test_run(path: Path, source: str, limits: Limits, state: IoState) -> dict[str, Any]:
     item, process = sample(), await ScriptProcess.start(lambda _level, _text: None)
-    points = {item.event.name: item.value} | state.changes(0, None).points
-    trigger = {"kind": IO, "key": item.event.name, "value": item.value}
-    request = load_request(path, source, limits, state) | trigger | {"run": 0, "points": points}
+    known = state.changes(0)
+    request = load_request(path, source, limits) | {
+        "run": 0,
+        "kind": IO,
+        "key": item.event.name,
+        "value": item.value,
+        "variables": known.variables,
+        "points": known.points | {item.event.name: item.value},
+        "active": True,
+    }
     try:
         return await process.ask(encode(request, item.json), limits.test)
     finally:
         await process.close()
 
 
-def load_request(path: Path, source: str, limits: Limits, state: IoState) -> dict[str, Any]:
-    """Make the message that loads a script."""
+def load_request(path: Path, source: str, limits: Limits) -> dict[str, Any]:
+    """Make the message that loads a script; what the script may know of the shared state is to be added."""
     return {
         "do": "load",
         "path": str(path),
@@ -86,8 +93,6 @@ def load_request(path: Path, source: str, limits: Limits, state: IoState) -> dic
         "keep": None,
         "time_limit": limits.time,
         "memory_limit": limits.memory,
-        "active": state.active,
-        "variables": state.changes(0, None).variables,
     }
 
 

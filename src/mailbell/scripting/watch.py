@@ -27,6 +27,9 @@ def signature(path: Path) -> Signature:
 
 async def saves(path: Path, seen: Signature) -> AsyncGenerator[Signature, None]:
     """Yield the signature of the file whenever it is another than before."""
+    if (now := signature(path)) != seen:
+        seen = now
+        yield seen
     while True:
         async with aclosing(_looks(path.parent)) as looks:
             async for heard in looks:
