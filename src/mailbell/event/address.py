@@ -8,10 +8,13 @@ import re
 from mailbell.event.header import Reader
 from mailbell.event.schema import Address
 
-MAX_LENGTH = 2**16
+MAX_ODD = 2**14
 
-_SIMPLE = re.compile(r'(?:"([^"\\]*)"\s*|([^"\\(),:;<>@\[\]]*))<([^\s"\\(),:;<>\[\]]+)>')
-_BARE = re.compile(r'[^\s"\\(),:;<>\[\]]+@[^\s"\\(),:;<>\[\]]+')
+# A mailbox as nearly all are: "name" <address>, name <address>, or an address alone; then a comma or the end.
+_PLAIN = re.compile(
+    r'\s*+(?:(?:"([^"\\]*+)"\s*+|([^"\\(),:;<>@\[\]]*+))<([^\s"\\(),:;<>\[\]]++)>'
+    r'|([^\s"\\(),:;<>@\[\]]++@[^\s"\\(),:;<>@\[\]]++))\s*+(?:,|\Z)'
+)
 _TOKEN = re.compile(
     r'\s++|"(?:[^"\\]|\\.)*+"?|[(),:;<>]|[^\s"(),:;<>\[]++(?:\[[^\]\s]*+\]?)?|\[[^\]\s]*+\]?',
     re.DOTALL,
@@ -21,11 +24,17 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 def addresses(line: str, reader: Reader) -> list[Address]:
     """The mailboxes of an address field on one line, encoded-words still in it."""
-    if found := _SIMPLE.fullmatch(line):
-        return [Address(reader.words(found[1] or (found[2] or "").strip()), found[3])]
-    if _BARE.fullmatch(line):
-        return [Address("", line)]
-    return _Mailboxes(reader).read(line[:MAX_LENGTH])
+    found: list[Address] = []
+    position = 0
+    while match := _PLAIN.match(line, position):
+        quoted, name, angle, bare = match.groups()
+        found.append(Address(reader.words(quoted or (name or "").rstrip()), angle or bare))
+        position = match.end()
+    if len(line) - position > MAX_ODD:
+        reader.defects.note(f"addresses that make no sense: read for {MAX_ODD} characters")
+    if line[position:].strip():
+        found += _Mailboxes(reader).read(line[position : position + MAX_ODD])
+    return found
 
 
 class _Mailboxes:
@@ -102,7 +111,11 @@ class _Mailboxes:
     def _end_loose(self) -> None:
         """Words without an address: one word is a local user, several are a name."""
         for words in self._loose:
-            self._add(*((words, "") if " " in words else ("", words)))
+            text = self._reader.words(words)
+            if found := _PLAIN.fullmatch(text):  # all of it was one encoded-word
+                self._found.append(Address(found[1] or (found[2] or "").strip(), found[3] or found[4]))
+            else:
+                self._found.append(Address(text, "") if " " in text else Address("", text))
         self._loose.clear()
 
     def _add(self, name: str, address: str) -> None:

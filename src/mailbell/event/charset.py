@@ -67,6 +67,7 @@ _FORBIDDEN = re.compile(
     r".*_codec|rot_13|mbcs|oem|undefined|idna|punycode|.*unicode_escape|cp(037|1026|1140|1125|273|424|500|864|875)"
 )
 _NAMES = {"latin_1": "iso-8859-1", "ascii": "us-ascii", "hz": "hz-gb-2312", "cp932": "windows-31j"}
+_PROPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]*")
 _SEVEN_BIT = re.compile("utf_7|hz|iso2022_.*|utf_(16|32).*")
 _BOMS = ((b"\xef\xbb\xbf", "utf_8"), (b"\xff\xfe", "utf_16"), (b"\xfe\xff", "utf_16"))
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -114,8 +115,9 @@ def name_of(codec: str) -> str:
 def decode(octets: bytes, label: str | None, *fallbacks: str | None) -> Decoded:
     """Read text by its label, or as what it most likely is. Never raises, never gives a lone surrogate."""
     codecs = codecs_of(label) if label else ()
-    if octets.isascii() and b"\x1b" not in octets and not (codecs and _SEVEN_BIT.fullmatch(codecs[0])):
-        return _labelled(octets.decode("ascii"), codecs[0] if codecs else "ascii", label, codecs)
+    if octets.isascii() and b"\x1b$" not in octets and not (codecs and _SEVEN_BIT.fullmatch(codecs[0])):
+        own = _TABLE[_squash(label[:60])] if label and codecs else "ascii"
+        return _labelled(octets.decode("ascii"), own, label, (own,) if codecs else ())
     for mark, codec in _BOMS:
         if octets.startswith(mark) and (text := _strict(octets, codec)) is not None:
             return _labelled(text.removeprefix("\ufeff"), codec, label, codecs)

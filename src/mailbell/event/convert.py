@@ -16,6 +16,7 @@ from mailbell.event.detect import HEAD, detect, suffix
 from mailbell.event.entity import Entity, parse
 from mailbell.event.header import Reader
 from mailbell.event.schema import (
+    SCHEMA,
     Address,
     Attachment,
     Charset,
@@ -30,7 +31,7 @@ from mailbell.event.text import choose, clean, unflow
 from mailbell.mail import Mail, Source
 
 # More text than anybody reads; it keeps a 50 MB message within three times its size of memory.
-MAX_TEXT = 8 * 2**20
+MAX_TEXT = 4 * 2**20
 MAX_NAME = 200
 
 _ENCODER = msgspec.json.Encoder()
@@ -92,19 +93,18 @@ class _Message:
         )
         self.reader = Reader(self.label, fallback, self.defects)
         self.lines: dict[str, list[str]] = {}
+        self.first: dict[str, str] = {}
         self.headers = tuple(self._header(field) for field in self.root.fields)
         self.plain = self._read(body.plain)
         self.html = self._read(body.html)
 
     def _header(self, field: header.Field) -> HeaderField:
+        name = field.name.lower()
         line = self.reader.line(field.value)
-        self.lines.setdefault(field.name.lower(), []).append(line)
-        return HeaderField(field.name, self.reader.words(line))
-
-    def first(self, name: str) -> str | None:
-        """The decoded value of the first field with this name."""
-        lines = self.lines.get(name)
-        return self.reader.words(lines[0]) if lines else None
+        text = self.reader.words(line)
+        self.lines.setdefault(name, []).append(line)
+        self.first.setdefault(name, text)
+        return HeaderField(field.name, text)
 
     def addresses(self, name: str) -> tuple[Address, ...]:
         """The mailboxes of every field with this name."""
@@ -142,19 +142,20 @@ def _event(mail: Mail, message: _Message) -> MailEvent:
     plain, html = message.plain, message.html
     derived = html is not None and (plain is None or not plain.text.strip())
     read = html if derived else plain
-    date_raw = message.first("date")
+    date_raw = message.first.get("date")
     date = rfc3339(date_raw) if date_raw else None
     if date_raw and not date:
         message.defects.note("Date is no date with an offset: date is null")
     return MailEvent(
+        schema=SCHEMA,
         id=mail.id,
         received_at=_moment(mail.received_at),
         ioserver=mail.ioserver,
         name=f"{mail.ioserver}.mail",
         source=_source(mail.source),
         envelope=EventEnvelope(_sane(mail.envelope.mail_from), tuple(map(_sane, mail.envelope.rcpt_to))),
-        message_id=_inside(message.first("message-id")),
-        subject=message.first("subject"),
+        message_id=_inside(message.first.get("message-id")),
+        subject=message.first.get("subject"),
         date=date,
         date_raw=date_raw,
         content_type=message.root.declared,

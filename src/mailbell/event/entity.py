@@ -13,6 +13,8 @@ MAX_PARTS = 1000
 MAX_DEPTH = 50
 MAX_LINE = 1000
 MAX_GUESSES = 4
+MAX_LOOKALIKES = 1000
+MAX_PREAMBLE = 2**20
 MAX_PARAMETERS = 2**16
 
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
@@ -71,14 +73,16 @@ class Entity:
         return self.params.get("charset", "")[:100] or None
 
     def octets(self, raw: bytes, defects: Defects, limit: int | None = None) -> bytes:
-        """The body behind its transfer encoding; of at most `limit` octets of it."""
+        """The body behind its transfer encoding; whole lines of no more than `limit` octets of it."""
         if self.encoding not in _IDENTITY and self.encoding not in ("base64", "quotedprintable"):
             defects.note(f'unknown transfer encoding "{self.encoding[:60]}": read as it is')
-        end = self.end if limit is None else min(self.end, self.start + limit)
+        end = self.end
+        if cut := limit is not None and end > self.start + limit:
+            end = raw.rfind(b"\n", self.start, self.start + limit) + 1 or self.start + limit
         octets, defect = unwrap(raw, self.start, end, self.encoding, text=self.type.startswith("text/"))
         if defect:
             defects.note(defect)
-        return octets
+        return octets[: octets.rfind(b"\n") + 1] or octets if cut else octets
 
     def detected(self, raw: bytes) -> str | None:
         """The type that the first octets speak of."""
@@ -100,28 +104,80 @@ def parse(raw: bytes, fallback: str, defects: Defects) -> Entity:
     return _Parser(raw, Reader(None, fallback, defects), defects).parse()
 
 
+class _Open:
+    """A multipart whose end has not been seen; `hit` is where its boundary, or nothing, comes next."""
+
+    __slots__ = ("entity", "hit", "needle")
+
+    def __init__(self, boundary: bytes, entity: Entity) -> None:
+        self.needle = b"\n--" + boundary
+        self.entity = entity
+        self.hit = -1
+
+
 class _Parser:
-    """One pass over the lines that begin with two hyphens; `_stack` holds the multiparts that are open."""
+    """One pass over the lines that begin with a boundary; `_stack` holds the multiparts that are open."""
 
     def __init__(self, raw: bytes, reader: Reader, defects: Defects) -> None:
         self._raw = raw
         self._reader = reader
         self._defects = defects
-        self._stack: list[tuple[bytes, Entity]] = []
+        self._stack: list[_Open] = []
         self._levels: dict[bytes, int] = {}
         self._leaf: Entity | None = None
-        self._parts = 0
-        self._guesses = 0
+        self._parts = self._lookalikes = self._guesses = 0
 
     def parse(self) -> Entity:
         root = self._begin(0, "text/plain")
         position = root.start
-        while self._stack and (start := self._next(position)) >= 0:
-            stop = self._raw.find(b"\n", start)
-            position = self._line(start, len(self._raw) if stop < 0 else stop + 1)
+        while self._stack and (found := self._next(position - 1)) < len(self._raw):
+            stop = self._raw.find(b"\n", found + 1)
+            position = self._line(found + 1, len(self._raw) if stop < 0 else stop + 1)
         if self._stack:
             self._defects.note("multipart without its last boundary: read to the end")
         return root
+
+    def _next(self, position: int) -> int:
+        """The line feed in front of the next line that begins with an open boundary.
+
+        An inner boundary counts up to the next outer one only, so that no octet is searched twice on a level.
+        """
+        limit = len(self._raw)
+        for level in self._stack:
+            if level.hit < position:
+                found = self._raw.find(level.needle, position, limit)
+                level.hit = limit if found < 0 else found
+            limit = min(limit, level.hit)
+        return limit
+
+    def _line(self, start: int, stop: int) -> int:
+        """Act on a line that begins like a boundary; return where to go on."""
+        line = self._raw[start + 2 : min(stop, start + MAX_LINE)].rstrip()
+        level = self._levels.get(line)
+        if level is not None:
+            return self._open(level, start, stop)
+        name, hyphens, rest = line.rpartition(b"--")
+        level = self._levels.get(name) if hyphens and not rest.strip(b"->;. \t") else None
+        if level is not None:
+            self._end_leaf(start)
+            self._unwind(level)
+            return stop
+        self._lookalikes += 1
+        if self._lookalikes == MAX_LOOKALIKES:
+            self._give_up(f"more than {MAX_LOOKALIKES} lines like a boundary: what follows is one part")
+        return stop
+
+    def _open(self, level: int, start: int, stop: int) -> int:
+        self._end_leaf(start)
+        self._unwind(level + 1)
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            self._give_up(f"more than {MAX_PARTS} parts: the rest left out")
+            return stop
+        parent = self._stack[level].entity
+        part = self._begin(stop, "message/rfc822" if parent.type == "multipart/digest" else "text/plain")
+        parent.children.append(part)
+        return part.start
 
     def _begin(self, start: int, default: str) -> Entity:
         section = header.split(self._raw, start, len(self._raw), self._defects)
@@ -140,11 +196,12 @@ class _Parser:
             self._defects.note(f"parts nested more than {MAX_DEPTH} deep: the rest is one attachment")
         else:
             self._levels[boundary] = len(self._stack)
-            self._stack.append((boundary, entity))
+            self._stack.append(_Open(boundary, entity))
 
     def _boundary(self, entity: Entity) -> bytes | None:
         boundary = entity.params.get("boundary", "").rstrip().encode("utf-8", "replace")
-        if boundary and (self._guesses == MAX_GUESSES or self._raw.find(b"--" + boundary, entity.start) >= 0):
+        window = MAX_PREAMBLE if self._guesses < MAX_GUESSES else MAX_LINE
+        if boundary and self._raw.find(b"--" + boundary, entity.start, entity.start + window) >= 0:
             return boundary
         self._guesses += 1
         found = _GUESS.search(self._raw, max(entity.start - 1, 0)) if self._guesses <= MAX_GUESSES else None
@@ -153,40 +210,6 @@ class _Parser:
             f"multipart {wrong}: " + ("the one that is there taken" if found else "read as text")
         )
         return found[1].rstrip() if found else None
-
-    def _next(self, position: int) -> int:
-        """Where the next line that may be a boundary starts; `position` is the start of a line."""
-        needle = b"\n--" + self._stack[0][0] if len(self._stack) == 1 else b"\n--"
-        if self._raw.startswith(needle[1:], position):
-            return position
-        found = self._raw.find(needle, position)
-        return found if found < 0 else found + 1
-
-    def _line(self, start: int, stop: int) -> int:
-        """Act on a line that begins with two hyphens; return where to go on."""
-        line = self._raw[start + 2 : min(stop, start + MAX_LINE)].rstrip()
-        level = self._levels.get(line)
-        if level is not None:
-            return self._open(level, start, stop)
-        name, hyphens, rest = line.rpartition(b"--")
-        level = self._levels.get(name) if hyphens and not rest.strip(b"->;. \t") else None
-        if level is not None:
-            self._end_leaf(start)
-            self._unwind(level)
-        return stop
-
-    def _open(self, level: int, start: int, stop: int) -> int:
-        self._end_leaf(start)
-        self._unwind(level + 1)
-        if self._parts == MAX_PARTS:
-            self._defects.note(f"more than {MAX_PARTS} parts: the rest left out")
-            self._unwind(0)
-            return stop
-        self._parts += 1
-        parent = self._stack[level][1]
-        part = self._begin(stop, "message/rfc822" if parent.type == "multipart/digest" else "text/plain")
-        parent.children.append(part)
-        return part.start
 
     def _end_leaf(self, start: int) -> None:
         """The line end in front of a boundary belongs to the boundary (RFC 2046 §5.1.1)."""
@@ -201,4 +224,8 @@ class _Parser:
     def _unwind(self, level: int) -> None:
         if level < len(self._stack):
             del self._stack[level:]
-            self._levels = {boundary: index for index, (boundary, _) in enumerate(self._stack)}
+            self._levels = {still.needle[3:]: index for index, still in enumerate(self._stack)}
+
+    def _give_up(self, why: str) -> None:
+        self._defects.note(why)
+        self._unwind(0)

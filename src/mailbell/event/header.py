@@ -11,6 +11,9 @@ from mailbell.event.transfer import unbase64
 
 MAX_FIELDS = 1000
 MAX_SECTION = 2 * 2**20
+# Words of one charset that follow each other are decoded as one run. Three full pages of recipients fit in.
+MAX_WORK = 50_000
+RUN_WORK = 25
 
 # Patterns for strangers' octets have no two ways to match a character: none backtracks over a long line.
 _FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:((?:[^\n]*+\n[ \t])*+[^\n]*+)(?:\n|\Z)")
@@ -25,7 +28,7 @@ _NEXT = rb"(?=(?:%b)[ \t]*:)" % _KNOWN.encode()
 _PROLOGUE = re.compile(rb">?From [^\n]*+\n|(?:[ \t]*+\r*+\n){0,4}+[ \t]*+" + _NEXT, re.IGNORECASE)
 # The rest of a field whose folds lost their white space, recognised by the field that comes next.
 _WRAPPED = re.compile(rb"((?:(?!--)[^\r\n][^\n]*+\n){1,3}?)" + _NEXT, re.IGNORECASE)
-_FOLD = re.compile(r"\r*+\n[ \t]*+")
+_FOLD = re.compile(r"\n[ \t]*+")
 _CONTROL = re.compile("[\0-\x08\x0a-\x1f\x7f]")
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?\s?([qb])\s?\?(.*?)\?=", re.IGNORECASE | re.DOTALL)
 _PARAMETER = re.compile(r"(?:^|[;,\s])([^\s;=\",]++)\s*+=\s*+(?:\"((?:[^\"\\]|\\.)*+)\"?|([^;]*))", re.DOTALL)
@@ -77,23 +80,24 @@ def split(raw: bytes, start: int, end: int, defects: Defects) -> Section:
 class Reader:
     """Reads the fields of one message: `label` is its declared charset, `fallback` the I/O server's."""
 
-    __slots__ = ("_defects", "_fallback", "_label")
+    __slots__ = ("_fallback", "_label", "_work", "defects")
 
     def __init__(self, label: str | None, fallback: str, defects: Defects) -> None:
         self._label = label
         self._fallback = fallback
-        self._defects = defects
+        self.defects = defects
+        self._work = MAX_WORK
 
     def line(self, value: bytes) -> str:
         """A field's value on one line, encoded-words left. Raw 8-bit is UTF-8, else what the labels say."""
-        if value.isascii() and b"\x1b" not in value:
+        if value.isascii() and b"\x1b$" not in value:
             line = value.decode("ascii")
         else:
             line, used, _, _ = decode(value, None, self._label, self._fallback)
             if used != "utf-8":
-                self._defects.note(f"header in raw 8-bit: read as {used}")
+                self.defects.note(f"header in raw 8-bit: read as {used}")
         if "\n" in line:
-            line = _FOLD.sub(" ", line)
+            line = _FOLD.sub(" ", line.replace("\r\n", "\n"))
         return _clean(line)
 
     def words(self, line: str) -> str:
@@ -109,11 +113,16 @@ class Reader:
         run: list[bytes] = []
         charset, position = "", 0
         for found in _WORD.finditer(line, 0, line.rfind("?=") + 2):
-            octets = _octets(found[2], found[3])
+            self._work -= 1
+            if self._work < 0:
+                self.defects.note("too many encoded-words: the rest kept as they are")
+                break
+            label, encoding, encoded = found.groups()
+            octets = _octets(encoding, encoded)
             if octets is None:
-                self._defects.note("encoded-word without sense: kept as it is")
+                self.defects.note("encoded-word that makes no sense: kept as it is")
                 continue
-            label = found[1].partition("*")[0].lower()  # RFC 2231 §5 puts a language behind the charset
+            label = label.partition("*")[0].lower()  # RFC 2231 §5 puts a language behind the charset
             gap = line[position : found.start()]
             position = found.end()
             between = bool(run) and not gap.strip()  # RFC 2047 §6.2: space between two words is no text
@@ -128,9 +137,10 @@ class Reader:
         """Decode the words of a run as one: senders cut characters in two at the end of a word."""
         if not run:
             return ""
+        self._work -= RUN_WORK
         text, _, _, defect = decode(b"".join(run), charset, self._label, self._fallback)
         if defect:
-            self._defects.note(f"encoded-word {defect}")
+            self.defects.note(f"encoded-word {defect}")
         return text
 
     def parameters(self, line: str) -> tuple[str, dict[str, str]]:
@@ -170,8 +180,11 @@ def _clean(line: str) -> str:
 
 def _octets(encoding: str, encoded: str) -> bytes | None:
     """What an encoded-word holds; None where it is no encoding of anything."""
-    octets = encoded.encode("utf-8", "replace")
     if encoding in "qQ":
-        return binascii.a2b_qp(octets, header=True)
-    decoded, _ = unbase64(octets, 0, len(octets))
-    return None if octets.strip() and not decoded else decoded
+        return binascii.a2b_qp(encoded.encode(), header=True)
+    octets = encoded.encode()
+    try:
+        decoded = binascii.a2b_base64(octets)
+    except binascii.Error:
+        decoded, _ = unbase64(octets, 0, len(octets))
+    return decoded or (None if encoded.strip() else b"")

@@ -1,10 +1,14 @@
 """The full form of an event: `mailbell.event/1`. Unknown is null, never absent."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 SCHEMA: Literal["mailbell.event/1"] = "mailbell.event/1"
+
+Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+Sha256 = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9a-f]{64}$"})]
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -55,14 +59,14 @@ class Attachment(msgspec.Struct, frozen=True):
     disposition: Literal["attachment", "inline"] | None
     content_id: str | None
     size: int
-    sha256: str
+    sha256: Sha256
 
 
 class RawInfo(msgspec.Struct, frozen=True):
     """The message as it travelled."""
 
     size: int
-    sha256: str
+    sha256: Sha256
 
 
 class Charset(msgspec.Struct, frozen=True):
@@ -76,16 +80,16 @@ class Charset(msgspec.Struct, frozen=True):
 class MailEvent(msgspec.Struct, frozen=True, kw_only=True):
     """The full form. Times are RFC 3339; `received_at` in UTC with milliseconds."""
 
-    schema: Literal["mailbell.event/1"] = SCHEMA
+    schema: Literal["mailbell.event/1"]
     id: str
-    received_at: str
+    received_at: Moment
     ioserver: str
     name: str
     source: EventSource
     envelope: EventEnvelope
     message_id: str | None
     subject: str | None
-    date: str | None
+    date: Moment | None
     date_raw: str | None
     content_type: str
     from_: Address | None = msgspec.field(name="from")
@@ -100,3 +104,8 @@ class MailEvent(msgspec.Struct, frozen=True, kw_only=True):
     raw: RawInfo
     defects: tuple[str, ...]
     charset: Charset
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of the full form; docs/event.schema.json is a copy of it."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | msgspec.json.schema(MailEvent)

@@ -11,6 +11,8 @@ _FILES = frozenset(("text/calendar", "text/csv", "text/directory", "text/vcard",
 _ESCAPE = re.compile(rb"\x1b\[[0-9;]{0,20}[A-Za-z]")
 _C0 = bytes({*range(32), 127} - set(b"\t\n"))
 _C1 = re.compile(rb"\xc2[\x80-\x9f]")
+MAX_FLOWED = 20_000
+
 _QUOTED = re.compile(r"(>*+) ?(.*)")
 
 
@@ -42,6 +44,8 @@ def clean(text: str) -> str:
 
 def unflow(text: str, *, delsp: bool) -> str:
     """Join the lines of format=flowed (RFC 3676 §4): a space at its end says that a line goes on."""
+    if text.count("\n") > MAX_FLOWED:
+        return text
     paragraphs: list[list[str]] = []
     before: str | None = None  # the quote marks of a line that flows into this one
     for line in text.split("\n"):

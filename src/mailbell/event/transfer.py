@@ -3,12 +3,12 @@
 import binascii
 import re
 
-_STRAY = re.compile(rb"[^A-Za-z0-9+/]++")
+_STRAY = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
 _ONLY_BASE64 = re.compile(rb"[A-Za-z0-9+/=\s]*+")
 _LOOSE_BREAK = re.compile(rb"=[ \t]++(?=\r?\n)")
 _BAD_ESCAPE = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n|\Z)")
 _CONTROL = re.compile("[\0-\x08\x0e-\x1f\ufffd]")
-_MAX_PIECES = 1000
+_MAX_PIECES = 2**16
 
 BASE64_DAMAGED = "damaged base64: decoded as far as it goes"
 BASE64_LIE = "called base64 and is none: read as it is"
@@ -39,18 +39,18 @@ def unbase64(raw: bytes, start: int, end: int) -> tuple[bytes, bool]:
     try:
         decoded = binascii.a2b_base64(memoryview(raw)[start:end])
     except binascii.Error:
-        return _repair(raw[start:end]), True
+        return _repair(raw, start, end), True
     if _is_clean(raw, start, end, (len(decoded) + 2) // 3 * 4):
         return decoded, False
     # Padding ends it for Python; some senders encode line by line, each with padding of its own.
     padding = raw.find(b"=", start, end)
     if padding >= 0 and _ONLY_BASE64.fullmatch(raw, padding, end) and raw[padding:end].strip(b"= \t\r\n"):
-        return _repair(raw[start:end]), True
+        return _repair(raw, start, end), True
     return decoded, True
 
 
 def _is_clean(raw: bytes, start: int, end: int, letters: int) -> bool:
-    """Whether the octets that are no letters are line ends. Lines as long as the first one need no counting."""
+    """Whether all but the letters is line ends. Lines as long as the first one need no counting."""
     spaces = end - start - letters
     first = raw.find(b"\n", start, end)
     eol = 2 if raw[first - 1 : first] == b"\r" else 1
@@ -60,14 +60,20 @@ def _is_clean(raw: bytes, start: int, end: int, letters: int) -> bool:
     return spaces == raw.count(b"\n", start, end) + raw.count(b"\r", start, end)
 
 
-def _repair(octets: bytes) -> bytes:
-    pieces = (_STRAY.sub(b"", piece) for piece in octets.split(b"=", _MAX_PIECES))
-    return b"".join(binascii.a2b_base64(_padded(piece)) for piece in pieces)
+def _repair(raw: bytes, start: int, end: int) -> bytes:
+    pieces: list[bytes] = []
+    while start < end:
+        padding = raw.find(b"=", start, end) if len(pieces) < _MAX_PIECES else -1
+        stop = end if padding < 0 else padding
+        pieces.append(_letters(raw[start:stop].translate(None, _STRAY)))
+        start = stop + 1
+    return b"".join(pieces)
 
 
-def _padded(piece: bytes) -> bytes:
-    whole = len(piece) - (len(piece) % 4 == 1)  # one letter alone is less than an octet
-    return piece[:whole] + b"=" * (-whole % 4)
+def _letters(letters: bytes) -> bytes:
+    if len(letters) % 4 == 1:  # one letter alone is less than an octet
+        letters = letters[:-1]
+    return binascii.a2b_base64(letters + b"=" * (-len(letters) % 4) if len(letters) % 4 else letters)
 
 
 def _plausible(octets: bytes) -> bool:
