@@ -131,9 +131,9 @@ def _check_kind(connection: sqlite3.Connection, path: Path, schema: Schema) -> N
 
 def _check_health(connection: sqlite3.Connection, path: Path) -> None:
     logger.info("%s was not closed properly; looking for damage", path)
-    found = connection.execute("pragma quick_check(1)").fetchone()[0]
+    found: str = connection.execute("pragma quick_check(1)").fetchone()[0]
     if found != "ok":
-        raise DataError(f"{path}: damaged ({found}); {DAMAGED}")
+        raise DataError(f"{path}: damaged ({found.splitlines()[-1]}); {DAMAGED}")
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:

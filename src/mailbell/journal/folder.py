@@ -19,7 +19,7 @@ class DataFolder:
         self.path = path
         try:
             _make(path)
-            self._lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+            self._lock = os.fdopen(os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0)
         except OSError as error:
             raise DataError(
                 f"data folder {path}: {error.strerror}; let this user write there, or {ANOTHER}"
@@ -27,7 +27,7 @@ class DataFolder:
         try:
             self._take()
         except BaseException:
-            os.close(self._lock)
+            self._lock.close()
             raise
 
     def __repr__(self) -> str:
@@ -42,8 +42,8 @@ class DataFolder:
         self.close()
 
     def close(self) -> None:
-        """Let the next process have it."""
-        os.close(self._lock)
+        """Let the next process have it. May be called twice."""
+        self._lock.close()
 
     def free(self) -> int:
         """Octets that this user may still write on the folder's file system."""
@@ -54,7 +54,7 @@ class DataFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(self._lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            holder = self._lock.read(32).decode("ascii", "replace").strip() or "unknown"
             raise DataError(
                 f"data folder {self.path} is in use by process {holder}; stop that one, or {ANOTHER}"
             ) from None
@@ -62,8 +62,8 @@ class DataFolder:
             raise DataError(
                 f"data folder {self.path}: can't be locked ({error.strerror}); {ANOTHER}, on a local disk"
             ) from error
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
+        self._lock.truncate(0)
+        self._lock.write(b"%d\n" % os.getpid())
 
 
 def _make(path: Path) -> None:

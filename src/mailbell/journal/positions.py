@@ -135,12 +135,12 @@ class Positions:
 
     async def close(self) -> None:
         """Write what is noted, and close the file."""
-        if self._timer is not None:
-            self._timer.cancel()
         try:
             await self.flush()
         except JournalUnavailable as error:
             logger.error("%s; some events will be delivered again after the next start", error)
+        if self._timer is not None:
+            self._timer.cancel()
         await self._run(self._connection.close)
         self._thread.shutdown()
 

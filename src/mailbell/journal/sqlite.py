@@ -115,6 +115,7 @@ class SqliteJournal:
 
     async def read(self, sequence: int) -> Mail:
         """Return the mail of this sequence, or raise MailGone."""
+        self._check_open()
         mail = self._recent.get(sequence)
         if mail is not None:
             return mail

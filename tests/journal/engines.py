@@ -1,0 +1,83 @@
+"""The engines that the journal's tests run on, and what they need."""
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from mailbell.journal.folder import DataFolder
+from mailbell.journal.sqlite import SqliteJournal
+from mailbell.settings import Duration, JournalSettings, Size
+
+
+class HandClock:
+    """A clock whose hands are turned by hand."""
+
+    def __init__(self) -> None:
+        self.wall = 1_790_000_000.0
+        self.steady = 1000.0
+
+    def time(self) -> float:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return self.steady
+
+    def turn(self, seconds: float) -> None:
+        """Let time pass."""
+        self.wall += seconds
+        self.steady += seconds
+
+
+class OwnedJournal(SqliteJournal):
+    """A journal that lets go of its folder when it is closed, as the process would."""
+
+    async def close(self) -> None:
+        await super().close()
+        self._folder.close()
+
+
+class SqliteEngine:
+    """See conformance.Engine."""
+
+    quiet = 0.003
+
+    def __init__(self, path: Path, settings: JournalSettings | None = None) -> None:
+        self.path = path
+        self.clock = HandClock()
+        self.settings = settings or JournalSettings(max_age=Duration(86400), max_size=Size(0))
+
+    async def open(self) -> SqliteJournal:
+        folder = DataFolder(self.path)
+        try:
+            return await OwnedJournal.open(folder, self.settings, self.clock)
+        except BaseException:
+            folder.close()
+            raise
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[SqliteJournal]:
+        journal = await self.open()
+        try:
+            yield journal
+        finally:
+            await journal.close()
+
+    async def elapse(self, seconds: float) -> None:
+        self.clock.turn(seconds)
+
+    def set_clock_back(self, seconds: float) -> None:
+        self.clock.wall -= seconds
+
+    def copy(self, path: Path) -> "SqliteEngine":
+        """What a kill at this moment would leave on the disk.
+
+        `delivery.db` is copied first: as after a real kill, no position is newer than the mail.
+        """
+        path.mkdir()
+        for name in ("delivery.db", "delivery.db-wal", "journal.db", "journal.db-wal"):
+            if (self.path / name).exists():
+                shutil.copyfile(self.path / name, path / name)
+        left = SqliteEngine(path, self.settings)
+        left.clock = self.clock
+        return left

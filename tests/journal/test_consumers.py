@@ -1,0 +1,63 @@
+"""The consumer of the SQLite engine: what is beyond the port."""
+
+from pathlib import Path
+
+import pytest
+
+from mailbell.journal import consumers
+from mailbell.journal.base import Claim
+from tests.journal.conformance import append, fetch_all, sequences
+from tests.journal.engines import SqliteEngine
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> SqliteEngine:
+    return SqliteEngine(tmp_path / "data")
+
+
+async def test_an_unanswered_claim_does_not_make_a_kill_repeat_everything(
+    engine: SqliteEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "MAX_AHEAD", 5)
+    async with engine.opened() as journal:
+        consumer = await journal.consumer("a")
+        await append(journal, 20)
+        stuck, *others = await fetch_all(consumer, engine)
+        for claim in others:
+            consumer.ack(claim)
+        assert (consumer.position, consumer.lag) == (20, 1)
+        assert repr(consumer) == "<SqliteConsumer a at 20, 1 claimed, 1 waiting>"
+        await consumer.parked()
+        left = engine.copy(tmp_path / "left")
+        consumer.ack(stuck)
+        assert consumer.lag == 0
+    async with left.opened() as journal:
+        assert await fetch_all(await journal.consumer("a"), left) == [Claim(1)]
+
+
+async def test_no_new_events_while_very_many_wait(
+    engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "MAX_WAITING", 3)
+    async with engine.opened() as journal:
+        consumer = await journal.consumer("a")
+        await append(journal, 5)
+        for claim in await consumer.fetch(3):
+            consumer.retry(claim, engine.clock.time() + 10, "down")
+        assert await fetch_all(consumer, engine) == []
+        await engine.elapse(11)
+        claims = await consumer.fetch(3)
+        assert sequences(claims) == [1, 2, 3]
+        consumer.ack(claims[0])
+        assert sequences(await consumer.fetch(1)) == [4]
+
+
+async def test_the_agenda_does_not_grow_with_ordered_retries(engine: SqliteEngine) -> None:
+    async with engine.opened() as journal:
+        consumer = await journal.consumer("a")
+        await append(journal, 1)
+        for _ in range(50):
+            (claim,) = await consumer.fetch(1, ordered=True)
+            consumer.retry(claim, engine.clock.time() + 1, "busy")
+            await engine.elapse(1.1)
+        assert len(consumer._agenda) == 1
