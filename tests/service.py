@@ -77,7 +77,7 @@ async def start(config: Path, port: int = 0, **environment: str) -> Service:
 
 @asynccontextmanager
 async def serving(folder: Path, sinks: str = "", ioserver: str = "", **files: str) -> AsyncIterator[Service]:
-    """A server that listens, with these sinks (TOML), I/O server options (TOML) and files beside its config."""
+    """A server that listens, with these sinks and options (TOML), and files beside its config."""
     service = await start(*configure(folder, sinks, ioserver, files))
     try:
         await service.line(r"I/O server smtp: SMTP on")

@@ -221,4 +221,7 @@ def _keep_running(stack: AsyncExitStack, what: str, work: Callable[[], Coroutine
 
 def _program() -> str:
     """How the user calls us: plain `mailbell` where it is on the path."""
-    return "mailbell" if shutil.which("mailbell") else str(Path(sys.argv[0]))
+    if shutil.which("mailbell"):
+        return "mailbell"
+    called = Path(sys.argv[0])
+    return f"{sys.executable} -m mailbell" if called.name == "__main__.py" else str(called)

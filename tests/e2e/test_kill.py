@@ -72,7 +72,7 @@ async def more(acknowledged: set[str], count: int) -> None:
     """Wait until the load has gone on."""
     wanted = len(acknowledged) + count
     async with asyncio.timeout(30):
-        while len(acknowledged) < wanted:
+        while len(acknowledged) < wanted:  # noqa: ASYNC110  four tasks and a restart to hear of it from
             await asyncio.sleep(0.005)
 
 
@@ -80,11 +80,13 @@ async def everything(service: Service, seen: Path, acknowledged: set[str]) -> No
     """Wait until the script has seen all that was acknowledged."""
     try:
         async with asyncio.timeout(60):
-            while acknowledged - set(seen.read_text().splitlines()):
+            while acknowledged - set(seen.read_text().splitlines()):  # noqa: ASYNC110  another process writes it
                 await asyncio.sleep(0.05)
     except TimeoutError:
         lost = acknowledged - set(seen.read_text().splitlines())
-        pytest.fail(f"{len(lost)} of {len(acknowledged)} lost: {sorted(lost)[:5]}\n" + "\n".join(service.lines[-20:]))
+        pytest.fail(
+            f"{len(lost)} of {len(acknowledged)} lost: {sorted(lost)[:5]}\n" + "\n".join(service.lines[-20:])
+        )
 
 
 async def test_twenty_kills(tmp_path: Path) -> None:
