@@ -66,12 +66,16 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
                 self._expect(client.rcpt(each), f"RCPT TO:<{each}>")
             return self._expect(client.data(message), "the message")
 
+    @property
+    def server(self) -> str:
+        """The address for people."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     def _connect(self) -> "_Client":
+        kind: type[_Client] = _TlsClient if self.tls == "implicit" else _Client
+        options = {"context": self._tls_context()} if self.tls == "implicit" else {}
         name = socket.gethostname()  # smtplib's own getfqdn() may wait for a DNS server
-        if self.tls == "implicit":
-            context = self._tls_context()
-            return _TlsClient(self.tell, self.host, self.port, name, self.timeout, context=context)
-        return _Client(self.tell, self.host, self.port, name, self.timeout)
+        return kind(self.tell, self.host, self.port, local_hostname=name, timeout=self.timeout, **options)
 
     def _tls_context(self) -> ssl.SSLContext:
         context = ssl.create_default_context()
@@ -83,7 +87,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     def _expect(self, reply: tuple[int, bytes], what: str) -> str:
         text = f"{reply[0]} {reply[1].decode('utf-8', 'backslashreplace')}"
         if reply[0] not in {250, 251}:
-            raise MailbellError(f"{self.host}:{self.port} refused {what}: {text}")
+            raise MailbellError(f"{self.server} refused {what}: {text}")
         return text
 
     @contextmanager
@@ -91,7 +95,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         try:
             yield
         except (OSError, ValueError) as error:  # smtplib's errors are OSErrors
-            raise MailbellError(f"{self.host}:{self.port}: {_explain(error)}") from error
+            raise MailbellError(f"{self.server}: {_explain(error)}") from error
 
 
 def _explain(error: Exception) -> str:
@@ -107,7 +111,7 @@ def _explain(error: Exception) -> str:
         case smtplib.SMTPNotSupportedError():
             return f"{error} Try another --tls, or leave out --user."
         case smtplib.SMTPServerDisconnected():
-            return f"{error}; if the port expects TLS from the first octet, use --tls implicit"
+            return f"{error}; -v shows how far it came; where TLS comes first it needs --tls implicit"
         case ssl.SSLCertVerificationError():
             return f"its certificate is not trusted: {error.verify_message}; leave out --verify to accept it"
         case ssl.SSLError():
@@ -130,10 +134,10 @@ def _reply(error: smtplib.SMTPResponseException) -> str:
 class _Client(smtplib.SMTP):
     """smtplib's client, telling each line; of credentials and of the message only that they went."""
 
-    def __init__(self, tell: Tell, host: str, port: int, name: str, timeout: float, **tls: Any) -> None:
+    def __init__(self, tell: Tell, host: str, port: int, **options: Any) -> None:
         self._tell = tell
         self._secret = False
-        super().__init__(host, port, name, timeout, **tls)
+        super().__init__(host, port, **options)
 
     def send(self, s: Any) -> None:
         self._tell("> " + self._shown(s))
