@@ -168,6 +168,7 @@ CASES = [
     ('[ioservers."a b"]', 'ioservers."a b": a name has letters of ASCII, digits, _ and - only'),
     ("[ioserver.smtp]", "ioserver: unknown key; did you mean ioservers?"),
     ("[ioservers]\nsmtp = 25", "ioservers.smtp: expected a table, got 25; write [ioservers.smtp]"),
+    ("ioservers = 0", "ioservers: expected a table, got 0; write [ioservers]"),
     ("[[ioservers]]", "ioservers: expected a table, got a list; write [ioservers]"),
     ("data = 5", "data: expected a path, got 5"),
     ('data = ""', 'data: expected a path, got ""'),

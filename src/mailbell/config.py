@@ -50,7 +50,7 @@ def load(path: Path | None, *, port: int | None = None, data: Path | None = None
     reader = _Reader("mailbell" if path is None else str(path), Path() if path is None else path.parent)
     tree = {} if path is None else _parse(path)
     tree.setdefault("data", str(ServiceSettings().data))  # a relative path like any other
-    if not tree.get("ioservers"):
+    if tree.get("ioservers", {}) == {}:
         tree["ioservers"] = {"smtp": {}}
     if port is not None:
         reader.set_port(tree["ioservers"], port)
