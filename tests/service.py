@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.tools import free_port
 
-PATIENCE = 30.0
+PATIENCE = 20.0
 
 
 class Service:
@@ -34,14 +34,18 @@ class Service:
 
     async def line(self, pattern: str, count: int = 1) -> str:
         """The `count`th line that matches, waited for; fails when the process ends first."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PATIENCE) as patience:
             while True:
                 self._news.clear()
                 found = [line for line in self.lines if re.search(pattern, line)]
                 if len(found) >= count:
                     return found[count - 1]
                 assert "<end>" not in self.lines, f"ended without {pattern!r}:\n" + "\n".join(self.lines)
-                await self._news.wait()
+                try:
+                    await self._news.wait()
+                except asyncio.CancelledError:
+                    assert not patience.expired(), f"no {pattern!r} in:\n" + "\n".join(self.lines)
+                    raise
 
     async def kill(self) -> None:
         """No time for last words."""
