@@ -89,11 +89,14 @@ class _Mailboxes:
         name = "".join(map(_unquoted, self._phrase)).strip()
         comment = "".join(self._comment).strip()
         if self._route:
-            address = "".join(self._route).strip()
+            spaced = "".join(self._route).strip()
+            address = (
+                "".join(piece for piece in self._route if not piece.isspace()) if "@" in spaced else spaced
+            )
             # "Doe, John <j@x>": no address in front of the comma, so the comma belongs to the name.
             name = ", ".join([*self._loose, name]) if name else name
             self._loose.clear() if name else self._end_loose()
-            self._add(name or comment, "".join(address.split()) if "@" in address else address)
+            self._add(name or comment, address)
         elif any("@" in part for part in self._phrase):
             self._end_loose()
             self._end_bare(comment)

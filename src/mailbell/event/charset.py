@@ -125,7 +125,8 @@ def decode(octets: bytes, label: str | None, *fallbacks: str | None) -> Decoded:
         if (text := _strict(octets, codec)) is not None:
             return _labelled(text, codec, label, codecs)
     text, codec = _guess(octets, codecs, fallbacks)
-    return _labelled(text, codec, label, codecs)._replace(guessed=True)
+    read = _labelled(text, codec, label, codecs)._replace(guessed=True)
+    return read._replace(defect=f"with damaged {read.used}") if codec in codecs else read
 
 
 def _labelled(text: str, codec: str, label: str | None, codecs: tuple[str, ...]) -> Decoded:
@@ -133,14 +134,14 @@ def _labelled(text: str, codec: str, label: str | None, codecs: tuple[str, ...])
     if label is None or label.lower() == used:
         return Decoded(text, used, guessed=False)
     if not codecs:
-        return Decoded(text, used, guessed=True, defect=f'unknown charset "{label[:60]}": read as {used}')
+        return Decoded(
+            text, used, guessed=True, defect=f'in an unknown charset "{label[:60]}": read as {used}'
+        )
     if codec not in codecs:
         return Decoded(text, used, guessed=True, defect=f'not in its charset "{label[:60]}": read as {used}')
-    if _TABLE.get(_squash(label[:60])) == codec:
+    if _TABLE.get(_squash(label[:60])) == codec and _PROPER.fullmatch(label):
         return Decoded(text, used, guessed=False)
-    return Decoded(
-        text, used, guessed=False, defect=f'charset "{label[:60]}" read as {used}, which has it in it'
-    )
+    return Decoded(text, used, guessed=False, defect=f'in charset "{label[:60]}": read as {used}')
 
 
 def _guess(octets: bytes, codecs: tuple[str, ...], fallbacks: tuple[str | None, ...]) -> tuple[str, str]:
