@@ -2,9 +2,9 @@
 
 import os
 import re
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -54,14 +54,18 @@ def test_help_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("command", ["--help", "version"])
 def test_the_start_is_quick(command: str) -> None:
-    """Held to 0.2 s on an idle machine; the test machine may be busy, so the best of five, and some air."""
+    """The goal is 0.2 s. A busy test machine must not count: so processor time, the best of five, and some air."""
+
+    def spent() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
 
     def seconds() -> float:
-        start = time.perf_counter()
+        before = spent()
         subprocess.run(
             [sys.executable, "-m", "mailbell", command], capture_output=True, check=True, timeout=30
         )
-        return time.perf_counter() - start
+        return spent() - before
 
     assert min(seconds() for _ in range(5)) < 0.4
 
