@@ -54,7 +54,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("command", ["--help", "version"])
 def test_the_start_is_quick(command: str) -> None:
-    """The goal is 0.2 s. Processor time, the best of five and some air: a busy test machine must not count."""
+    """The goal is 0.2 s. Processor time, the best of five, some air: a busy machine must not count."""
 
     def spent() -> float:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
