@@ -1,0 +1,263 @@
+"""The consumer loop over a real journal, with a sink that records."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from mailbell.clock import SystemClock
+from mailbell.delivery import consumer as consumer_module
+from mailbell.delivery.alignment import Alignment
+from mailbell.delivery.consumer import Delivery
+from mailbell.delivery.feed import Feed
+from mailbell.delivery.monitor import Watermark
+from mailbell.errors import SinkUnavailable
+from mailbell.event.convert import Converted, ConvertOptions
+from mailbell.journal.folder import DataFolder
+from mailbell.journal.sqlite import SqliteJournal
+from mailbell.mail import Envelope, Mail, Source
+from mailbell.settings import Duration, JournalSettings, SinkSettings
+from mailbell.sinks.base import Delivered, Outcome, Reject, Retry
+
+SOON = Retry("not now", after=0.01)
+
+
+class Recorder:
+    """A sink that notes the subjects it is given, and answers from a list, then Delivered."""
+
+    def __init__(self, *answers: Outcome | Exception, sequential: bool = False) -> None:
+        self.name = "recorder"
+        self.sequential = sequential
+        self.answers = list(answers)
+        self.starts: list[Exception | None] = []
+        self.seen: list[str] = []
+        self.at_once = self.most_at_once = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self._news = asyncio.Event()
+
+    async def start(self) -> None:
+        if self.starts and (error := self.starts.pop(0)):
+            raise error
+
+    async def deliver(self, item: Converted) -> Outcome:
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        self.seen.append(item.event.subject or "")
+        self._news.set()
+        try:
+            await self.gate.wait()
+        finally:
+            self.at_once -= 1
+        answer = self.answers.pop(0) if self.answers else Delivered()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def stop(self) -> None:
+        pass
+
+    async def has(self, *subjects: str) -> None:
+        """Wait until exactly these have been seen, in this order."""
+        async with asyncio.timeout(10):
+            while len(self.seen) < len(subjects):
+                self._news.clear()
+                await self._news.wait()
+        assert self.seen == list(subjects)
+
+
+def mail(subject: str, ioserver: str = "smtp") -> Mail:
+    raw = f"Subject: {subject}\r\n\r\nx\r\n".encode()
+    return Mail(subject, 0, ioserver, Source("127.0.0.1", 1), Envelope("", ("b@lan",)), raw)
+
+
+Deliver = Callable[..., Awaitable[Delivery]]
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[SqliteJournal]:
+    with DataFolder(tmp_path) as folder:
+        journal = await SqliteJournal.open(folder, JournalSettings())
+        await journal.consumer("recorder")  # a consumer sees what comes after it was first asked for
+        yield journal
+        await journal.close()
+
+
+@pytest.fixture
+async def deliver(journal: SqliteJournal) -> AsyncIterator[Deliver]:
+    """Call it with a sink to start a delivery to it."""
+    async with AsyncExitStack() as stack:
+
+        async def begin(
+            sink: Recorder,
+            settings: SinkSettings = SinkSettings(),  # noqa: B008  frozen
+            alignment: Alignment | None = None,
+            behind: Watermark | None = None,
+        ) -> Delivery:
+            consumer = await journal.consumer(sink.name)
+            feed = Feed(journal, {"smtp": ConvertOptions()})
+            alignment = alignment or Alignment([sink.name], [])
+            delivery = Delivery(sink, consumer, settings, feed, alignment, SystemClock(), behind=behind)
+            task = asyncio.create_task(delivery.run())
+
+            async def end() -> None:
+                task.cancel()
+                await asyncio.wait([task])
+                await delivery.drain(1)
+
+            stack.push_async_callback(end)
+            return delivery
+
+        yield begin
+
+
+async def settled(delivery: Delivery) -> None:
+    """Wait until nothing is left to deliver."""
+    async with asyncio.timeout(10):
+        while delivery.consumer.lag:  # noqa: ASYNC110  a number, not an event
+            await asyncio.sleep(0.001)
+
+
+async def test_events_are_delivered_once_and_acknowledged(journal: SqliteJournal, deliver: Deliver) -> None:
+    sink = Recorder()
+    delivery = await deliver(sink)
+    for subject in "abc":
+        await journal.append(mail(subject))
+    await sink.has("a", "b", "c")
+    await settled(delivery)
+    assert delivery.consumer.position == 3
+
+
+async def test_a_stuck_event_does_not_hold_up_the_others(journal: SqliteJournal, deliver: Deliver) -> None:
+    sink = Recorder(Retry("receiver is down", after=0.2))
+    for subject in "abc":
+        await journal.append(mail(subject))
+    delivery = await deliver(sink, SinkSettings(max_in_flight=1))
+    await sink.has("a", "b", "c", "a")
+    await settled(delivery)
+
+
+async def test_ordered_keeps_the_order_through_retries(journal: SqliteJournal, deliver: Deliver) -> None:
+    sink = Recorder(SOON, SOON)
+    for subject in "ab":
+        await journal.append(mail(subject))
+    await deliver(sink, SinkSettings(ordered=True))
+    await sink.has("a", "a", "a", "b")
+
+
+async def test_a_rejected_event_is_parked_and_can_be_replayed(
+    journal: SqliteJournal, deliver: Deliver
+) -> None:
+    sink = Recorder(Reject("no such user"))
+    delivery = await deliver(sink)
+    await journal.append(mail("a"))
+    await settled(delivery)
+    [parked] = await delivery.consumer.parked()
+    assert (parked.sequence, parked.attempts, parked.reason) == (1, 1, "no such user")
+    await delivery.consumer.replay([1])
+    await sink.has("a", "a")
+    await settled(delivery)
+    assert not await delivery.consumer.parked()
+
+
+async def test_an_event_whose_time_is_over_is_parked(journal: SqliteJournal, deliver: Deliver) -> None:
+    sink = Recorder(Retry("down", after=3600))
+    delivery = await deliver(sink, SinkSettings(retry_for=Duration(60)))
+    await journal.append(mail("a"))
+    await settled(delivery)
+    [parked] = await delivery.consumer.parked()
+    assert parked.reason == "given up after 1 tries: down"
+
+
+async def test_a_bug_in_a_sink_is_logged_and_the_event_tried_again(
+    journal: SqliteJournal,
+    deliver: Deliver,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mailbell.delivery.backoff.DELAYS", (0.01,))
+    sink = Recorder(ZeroDivisionError("oh"))
+    delivery = await deliver(sink)
+    await journal.append(mail("a"))
+    await sink.has("a", "a")
+    await settled(delivery)
+    assert "sink recorder failed on a" in caplog.text
+    assert "ZeroDivisionError: oh" in caplog.text
+
+
+async def test_no_more_than_max_in_flight(journal: SqliteJournal, deliver: Deliver) -> None:
+    sink = Recorder()
+    sink.gate.clear()
+    for subject in "abcdef":
+        await journal.append(mail(subject))
+    delivery = await deliver(sink, SinkSettings(max_in_flight=4))
+    await sink.has("a", "b", "c", "d")
+    sink.gate.set()
+    await settled(delivery)
+    assert sink.most_at_once == 4
+
+
+async def test_a_sequential_sink_has_one_at_a_time(journal: SqliteJournal, deliver: Deliver) -> None:
+    sink = Recorder(sequential=True)
+    for subject in "abcdef":
+        await journal.append(mail(subject))
+    delivery = await deliver(sink)
+    await settled(delivery)
+    assert sink.seen == list("abcdef")
+    assert sink.most_at_once == 1
+
+
+async def test_a_sink_that_is_down_at_first_comes_up_later(
+    journal: SqliteJournal,
+    deliver: Deliver,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(consumer_module, "START_DELAYS", (0.001,))
+    sink = Recorder()
+    sink.starts = [SinkUnavailable("no broker at 127.0.0.1"), SinkUnavailable("no broker at 127.0.0.1"), None]
+    await journal.append(mail("a"))
+    await deliver(sink)
+    await sink.has("a")
+    assert caplog.text.count("sink recorder is not up: no broker") == 2
+
+
+async def test_events_are_held_until_alignment_but_for_startupevents(
+    journal: SqliteJournal, deliver: Deliver
+) -> None:
+    sink = Recorder()
+    for subject, ioserver in (("1", "calm"), ("2", "early"), ("3", "calm")):
+        await journal.append(mail(subject, ioserver))
+    alignment = Alignment(["recorder", "slow"], ["early"])
+    running = asyncio.create_task(alignment.run())
+    await deliver(sink, alignment=alignment)
+    await sink.has("2")
+    alignment.up("slow")
+    await sink.has("2", "1", "3")
+    await running
+
+
+async def test_sinks_wait_behind_the_monitor(journal: SqliteJournal, deliver: Deliver) -> None:
+    sink, mark = Recorder(), Watermark(0)
+    await journal.append(mail("a"))
+    await deliver(sink, behind=mark)
+    feed = Feed(journal, {})
+    item = await feed.item(1)
+    assert not sink.seen
+    mark.move(item, 1)
+    await sink.has("a")
+
+
+async def test_what_was_not_acknowledged_comes_again_after_a_restart(
+    journal: SqliteJournal, deliver: Deliver
+) -> None:
+    sink = Recorder()
+    sink.gate.clear()
+    await journal.append(mail("a"))
+    delivery = await deliver(sink)
+    await sink.has("a")
+    assert delivery.consumer.lag == 1
+    await delivery.drain(0.01)  # its deadline passes with the delivery in flight
+    assert delivery.consumer.lag == 1
