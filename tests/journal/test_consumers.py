@@ -61,3 +61,37 @@ async def test_the_agenda_does_not_grow_with_ordered_retries(engine: SqliteEngin
             consumer.retry(claim, engine.clock.time() + 1, "busy")
             await engine.elapse(1.1)
         assert len(consumer._agenda) == 1
+
+
+async def test_what_waits_or_is_parked_beyond_an_unanswered_one_survives_a_kill(
+    engine: SqliteEngine, tmp_path: Path
+) -> None:
+    async with engine.opened() as journal:
+        consumer = await journal.consumer("a")
+        await append(journal, 4)
+        _, second, third, _ = await fetch_all(consumer, engine)
+        consumer.park(second, "no")
+        consumer.retry(third, engine.clock.time() + 10, "busy")
+        assert len(await consumer.parked()) == 1
+        left = engine.copy(tmp_path / "left")
+    async with left.opened() as journal:
+        consumer = await journal.consumer("a")
+        assert (consumer.position, consumer.lag) == (0, 3)
+        claims = await fetch_all(consumer, left)
+        assert claims == [Claim(1), Claim(4)]
+        for claim in claims:
+            consumer.ack(claim)
+        assert consumer.position == 4
+        await left.elapse(11)
+        (again,) = await fetch_all(consumer, left)
+        assert (again.sequence, again.attempt) == (3, 2)
+
+
+async def test_an_event_claimed_in_order_is_not_claimed_again_out_of_order(engine: SqliteEngine) -> None:
+    async with engine.opened() as journal:
+        consumer = await journal.consumer("a")
+        await append(journal, 1)
+        (claim,) = await consumer.fetch(1)
+        consumer.retry(claim, engine.clock.time(), "busy")
+        assert len(await consumer.fetch(1, ordered=True)) == 1
+        assert await fetch_all(consumer, engine) == []

@@ -13,8 +13,8 @@ from mailbell.journal.files import Schema, explain, open_reader, open_writer, pr
 
 FIRST = ("create table note (text)", "insert into note values ('one')")
 SECOND = ("alter table note add column size", "update note set size = length(text)")
-OLD = Schema(0x1234, (FIRST,))
-NEW = Schema(0x1234, (FIRST, SECOND))
+OLD = Schema(0x1234, 8192, (FIRST,))
+NEW = Schema(0x1234, 8192, (FIRST, SECOND))
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_an_empty_and_an_old_file_are_migrated(path: Path) -> None:
 def test_a_step_that_fails_leaves_the_file_as_it_was(path: Path) -> None:
     notes(path, OLD)
     with pytest.raises(DataError, match=r"x\.db: no such table: other; look at the disk"):
-        open_writer(path, Schema(0x1234, (FIRST, (SECOND[0], "update other set x = 1"))), "FULL")
+        open_writer(path, Schema(0x1234, 8192, (FIRST, (SECOND[0], "update other set x = 1"))), "FULL")
     assert notes(path, OLD) == [("one",)]
 
 

@@ -9,7 +9,7 @@ import pytest
 from mailbell.errors import DataError, JournalUnavailable, MailGone
 from mailbell.journal import sqlite
 from mailbell.journal.folder import DataFolder
-from mailbell.journal.mails import READ_AHEAD
+from mailbell.journal.mails import READ_AHEAD, READ_AHEAD_OCTETS
 from mailbell.journal.sqlite import SqliteJournal
 from mailbell.settings import Duration, JournalSettings, Size
 from tests.conftest import BOTH_LOOPS
@@ -70,6 +70,15 @@ async def test_mail_of_long_ago_is_read_ahead(engine: SqliteEngine) -> None:
         journal._file._reader.set_trace_callback(statements.append)
         assert await asyncio.gather(*map(journal.read, range(1, len(mails) + 1))) == mails
         assert len(statements) == 2
+
+
+async def test_large_mail_is_not_read_far_ahead(engine: SqliteEngine) -> None:
+    async with engine.opened() as journal:
+        for _ in range(4):
+            await journal.append(mail(bytes(READ_AHEAD_OCTETS // 2)))
+    async with engine.opened() as journal:
+        await journal.read(1)
+        assert [journal._recent.get(sequence) is not None for sequence in (1, 2, 3)] == [True, True, False]
 
 
 async def test_a_consumer_goes_on_after_a_gap(engine: SqliteEngine) -> None:

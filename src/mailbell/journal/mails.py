@@ -13,6 +13,7 @@ from mailbell.mail import Envelope, Mail, Source
 
 SCHEMA = Schema(
     application_id=0x6D62_6A6C,  # "mbjl"
+    page_size=16384,  # 10 MB mails go in 2.3 times as fast as with SQLite's 4096, small ones no slower
     steps=(
         (
             """create table mail (
@@ -28,8 +29,8 @@ Row = tuple[str, int, str, bytes, int, bytes]
 
 READ_AHEAD = 64
 READ_AHEAD_OCTETS = 2**20
-SPARE_PAGES = 1024
-SHRINK_PAGES = 512
+SPARE_PAGES = 512
+SHRINK_PAGES = 256
 
 
 class Meta(msgspec.Struct, frozen=True):

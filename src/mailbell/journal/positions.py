@@ -17,6 +17,7 @@ from mailbell.journal.files import Schema, explain, open_writer, transaction
 
 SCHEMA = Schema(
     application_id=0x6D62_646C,  # "mbdl"
+    page_size=4096,  # one is rewritten for every flush: the smaller, the less wear on an SD card
     steps=(
         (
             "create table consumer (name text primary key, floor integer not null) without rowid",
