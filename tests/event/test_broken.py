@@ -407,6 +407,7 @@ TABLE: dict[str, tuple[str | bytes, dict[str, object]]] = {
             "headers": ["Content-Type: jpeg", "Content-Transfer-Encoding: base64"],
             "text_source": "none",
             "attachments": [("attachment-1.jpg", "text/plain", "image/jpeg", None, None, 22)],
+            "defects": ["Content-Type names no type: guessed"],
         },
     ),
     "inline image": (

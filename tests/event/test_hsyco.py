@@ -1,9 +1,9 @@
 """The HSYCO form, byte for byte."""
 
 import msgspec
+import pytest
 
-from mailbell.event.convert import ConvertOptions, convert
-from mailbell.mail import Envelope, Mail, Source
+from tests.event.reading import converted
 
 EXAMPLE = (
     b"From: My Name <me@example.com>\r\n"
@@ -22,12 +22,11 @@ ALTERNATIVE = (
 ).encode()
 
 
-def value(raw: bytes, *, rawbody: bool = False) -> str:
-    mail = Mail("id", 1453742689582, "smtp", Source("127.0.0.1", 1), Envelope("", ()), raw)
-    return convert(mail, ConvertOptions(rawbody=rawbody)).value
+def value(raw: bytes | str, *, rawbody: bool = False) -> str:
+    return converted(raw, rawbody=rawbody).value
 
 
-def body(raw: bytes, *, rawbody: bool = False) -> list[str]:
+def body(raw: bytes | str, *, rawbody: bool = False) -> list[str]:
     lines: list[str] = msgspec.json.decode(value(raw, rawbody=rawbody))["body"]
     return lines
 
@@ -51,3 +50,101 @@ def test_rawbody_gives_the_body_as_it_travelled() -> None:
 def test_the_first_64_lines_count() -> None:
     assert body(b"\r\n" + b"line\r\n" * 64) == ["line"] * 64
     assert body(b"\r\n" + b"line\r\n" * 65) == ["line"] * 64
+
+
+MIXED = """\
+Content-Type: multipart/mixed; boundary=a
+
+--a
+Content-Type: multipart/alternative; boundary=b
+
+--b
+Content-Type: text/html
+
+<p>no
+--b
+Content-Type: text/plain
+
+yes
+--b--
+--a
+Content-Type: text/plain; name=log.txt
+Content-Disposition: attachment
+
+log
+--a--
+"""
+
+
+@pytest.mark.parametrize(
+    ("raw", "lines"),
+    [
+        (MIXED, ["yes"]),
+        ("Content-Type: text/html\n\n<p>Door\n<b>open</b>\n", ["<p>Door", "<b>open</b>"]),
+        (
+            "Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Type: text/html\n\n<p>a\n--a--\n",
+            ["<p>a"],
+        ),
+        ("\nno type\nat all\n", ["no type", "at all"]),
+        (
+            "Content-Transfer-Encoding: base64\nContent-Type: text/plain; charset=utf-8\n\nR3LDvMOfZQ0K\n",
+            ["Grüße"],
+        ),
+        (
+            "Content-Type: text/plain; charset=gb2312\n\n警报\n".replace("\n", "\r\n").encode("gb18030"),
+            ["警报"],
+        ),
+        ("Content-Type: text/plain; charset=iso-2022-jp\n\n警報\n".encode("iso2022_jp"), ["警報"]),
+        ("Content-Transfer-Encoding: quoted-printable\n\n5 =3D 5, =\nsoft\n", ["5 = 5, soft"]),
+        ("Subject: x\n\n", []),
+        ("Subject: x\n", []),
+        ("\n\n", [""]),
+        ("\na\n\nb", ["a", "", "b"]),
+        (b"\r\na\rb\r\r\nc\0", ["a", "b", "c"]),
+        ("Content-Type: text/plain; format=flowed\n\na \nb\n", ["a ", "b"]),
+        ("Content-Type: image/png\nContent-Transfer-Encoding: base64\n\niVBORw0KGgoAAAAN\n", []),
+        ("Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Type: image/png\n\nx\n--a--\n", []),
+        ("Content-Type: application/json\n\n{}\n", ["{}"]),
+    ],
+)
+def test_the_body(raw: str | bytes, lines: list[str]) -> None:
+    assert body(raw) == lines
+
+
+@pytest.mark.parametrize(
+    ("raw", "lines"),
+    [
+        (MIXED, MIXED.split("\n\n", 1)[1].split("\n")[:-1]),
+        ("Content-Transfer-Encoding: base64\n\nR3LDvMOfZQ==\n", ["R3LDvMOfZQ=="]),
+        ("Content-Type: text/html\n\n<p>Tür", ["<p>Tür"]),
+        ("Content-Type: text/plain; charset=gbk\n\n警报\n".encode("gbk"), ["警报"]),
+        ("Subject: x\n\n", []),
+        ("\n" + "line\n" * 65, ["line"] * 64),
+        (b"\r\na\0b\r\n", ["ab"]),
+    ],
+)
+def test_rawbody_is_what_travelled(raw: str | bytes, lines: list[str]) -> None:
+    assert body(raw, rawbody=True) == lines
+
+
+def test_repeated_and_odd_headers() -> None:
+    raw = """\
+X-Mailer: cam
+Received: a
+Return-Path: <bounce@x>
+From: One <a@b>
+received: b
+X--Odd-Name: =?utf-8?Q?=C3=BC?=
+Subject: a
+ b
+RECEIVED: c
+Body: taken
+"""
+    assert value(raw) == (
+        '{"from":"One <a@b>","to":"","subject":"a b","date":"","contenttype":"","returnpath":"<bounce@x>",'
+        '"xmailer":"cam","received":["a","b","c"],"xoddname":"ü","body":[]}'
+    )
+
+
+def test_a_first_field_that_is_repeated_keeps_its_place() -> None:
+    assert value("To: a@b\nTo: c@d\n\n").startswith('{"from":"","to":["a@b","c@d"],"subject":""')

@@ -17,7 +17,7 @@ MAX_LOOKALIKES = 1000
 MAX_PREAMBLE = 2**20
 MAX_PARAMETERS = 2**16
 
-_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
+_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+|multipart/.+")
 _WANTED = frozenset(("content-type", "content-disposition", "content-transfer-encoding", "content-id"))
 _IDENTITY = frozenset(("", "7bit", "8bit", "binary"))
 _GUESS = re.compile(rb"\n--([^\r\n]{1,200}+)\r*+\n(?=content-)", re.IGNORECASE)
@@ -54,9 +54,13 @@ class Entity:
             if key in _WANTED and key not in self.lines:
                 self.lines[key] = reader.line(value)[:MAX_PARAMETERS]
         kind, self.params = reader.parameters(self.lines.get("content-type", ""))
-        self.declared = self.type = (
-            kind if _TYPE.fullmatch(kind) else "text/html" if "html" in kind else default
-        )
+        if not _TYPE.fullmatch(kind):
+            if "content-type" in self.lines:
+                reader.defects.note("Content-Type names no type: guessed")
+            kind = (
+                "multipart/mixed" if "boundary" in self.params else "text/html" if "html" in kind else default
+            )
+        self.declared = self.type = kind
         self.disposition, params = reader.parameters(self.lines.get("content-disposition", ""))
         self.names = tuple(
             name

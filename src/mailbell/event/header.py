@@ -68,6 +68,8 @@ def split(raw: bytes, start: int, end: int, defects: Defects) -> Section:
             break
         position = found.end()
     if not any(_KNOWN_NAME.fullmatch(field.name) for field in fields):
+        if fields:
+            defects.note("no header field of mail's: all of it is body")
         return Section([], start)
     if position < end:
         whole = position < limit and len(fields) < MAX_FIELDS

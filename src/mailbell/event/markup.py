@@ -90,7 +90,7 @@ class _Page:
 
     def _preformatted(self, data: str) -> None:
         lines = data.lstrip("\n")
-        self._breaks += len(data) - len(lines)
+        self._breaks = max(self._breaks, len(data) - len(lines))
         if lines:
             text = lines.rstrip("\n")
             self._write(text)
@@ -121,7 +121,6 @@ class _Page:
         if out:
             if self._breaks:
                 out.append("\n" * min(self._breaks, 3) + "> " * self._quotes)
-                self._row_lines += 1
             elif self._cell:
                 out.append(" | ")
             elif self._space:
@@ -129,6 +128,7 @@ class _Page:
         if self._bullet:
             out.append(self._bullet)
         out.append(text)
+        self._row_lines = max(0, self._row_lines + bool(self._breaks))
         self._breaks, self._space, self._cell, self._bullet = 0, False, False, ""
 
     def finish(self) -> str:
@@ -143,11 +143,12 @@ class _Page:
         """Cells share a line, unless one of them has several."""
         if not closes and self._row_lines == 0:
             self._breaks, self._cell = 0, True
-        self._space = True
+        elif not closes and self._row_lines > 0:
+            self._breaks = max(self._breaks, 1)
 
     def list_(self, _attributes: str, closes: bool, counter: int | None = None) -> None:
         """A list inside of a list moves to the right; only the outer one is set off."""
-        if len(self._counters) <= closes:
+        if len(self._counters) == closes:
             self._breaks = max(self._breaks, 2)
         if closes:
             del self._counters[-1:]

@@ -39,7 +39,10 @@ def clean(text: str) -> str:
     if b"\x1b" in octets:
         octets = _ESCAPE.sub(b"", octets)
     octets = octets.translate(None, _C0)
-    return octets.decode() if octets.isascii() else _C1.sub(b"", octets).decode()
+    if not octets.isascii() and _C1.search(octets):
+        for control in range(0x80, 0xA0):
+            octets = octets.replace(bytes((0xC2, control)), b"")
+    return octets.decode()
 
 
 def unflow(text: str, *, delsp: bool) -> str:

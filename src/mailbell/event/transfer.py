@@ -40,22 +40,21 @@ def unbase64(raw: bytes, start: int, end: int) -> tuple[bytes, bool]:
         decoded = binascii.a2b_base64(memoryview(raw)[start:end])
     except binascii.Error:
         return _repair(raw, start, end), True
-    if _is_clean(raw, start, end, (len(decoded) + 2) // 3 * 4):
-        return decoded, False
     # Padding ends it for Python; some senders encode line by line, each with padding of its own.
     padding = raw.find(b"=", start, end)
-    if padding >= 0 and _ONLY_BASE64.fullmatch(raw, padding, end) and raw[padding:end].strip(b"= \t\r\n"):
-        return _repair(raw, start, end), True
-    return decoded, True
+    if padding >= 0 and raw[padding:end].strip(b"= \t\r\n"):
+        whole = _ONLY_BASE64.fullmatch(raw, padding, end)
+        return (_repair(raw, start, end) if whole else decoded), True
+    return decoded, not _is_clean(raw, start, end, (len(decoded) + 2) // 3 * 4)
 
 
 def _is_clean(raw: bytes, start: int, end: int, letters: int) -> bool:
-    """Whether all but the letters is line ends. Lines as long as the first one need no counting."""
+    """Whether all but the letters is line ends. Lines as long as the first need no counting."""
     spaces = end - start - letters
     first = raw.find(b"\n", start, end)
     eol = 2 if raw[first - 1 : first] == b"\r" else 1
     width = first + 1 - eol - start
-    if width > 0 and spaces % eol == 0 and abs(spaces // eol - letters // width) <= 1:
+    if width > 0 and spaces == (-(-letters // width) - 1 + (raw[end - 1] == 10)) * eol:
         return True
     return spaces == raw.count(b"\n", start, end) + raw.count(b"\r", start, end)
 
