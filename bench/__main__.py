@@ -1,15 +1,17 @@
-"""All benchmarks, one after the other, each in a process of its own: `make bench`."""
+"""The benchmarks: `python -m bench` runs all, `python -m bench smtp --publish` one, with its own options."""
 
 import subprocess
 import sys
 
-PARTS = ("smtp", "convert")
+PARTS = ("smtp", "session", "journal", "convert")
 
 
 def main() -> None:
-    for part in PARTS:
+    chosen, options = sys.argv[1:2], sys.argv[2:]
+    for part in chosen or PARTS:
         print(f"\n== {part}", flush=True)
-        subprocess.run([sys.executable, "-m", f"bench.{part}"], check=True, stdin=subprocess.DEVNULL)
+        command = [sys.executable, "-m", f"bench.{part}", *options]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ class Server(msgspec.Struct):
 
     version: str
     stores: str
+    remark: str = ""
     rates: dict[str, list[float]] = msgspec.field(default_factory=lambda: {mode: [] for mode in MODES})
     cpu: dict[str, list[float]] = msgspec.field(default_factory=lambda: {mode: [] for mode in MODES})
     sent: int = 0
@@ -91,7 +92,7 @@ def markdown(result: Result) -> Iterator[str]:
     yield from goal_table(result)
     yield from latency_table(result)
     for name, server in result.servers.items():
-        yield f"\n{name}: {server.version}"
+        yield f"\n{name}: {server.version}{'; ' * bool(server.remark)}{server.remark}"
     for name, reason in result.absent.items():
         yield f"\nNot measured: {name}, which {reason}"
 

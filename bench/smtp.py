@@ -50,7 +50,7 @@ def started(kind: type[Peer], stack: ExitStack, result: Result) -> Peer | None:
         shutil.rmtree(peer.folder)
         result.absent[peer.name] = str(reason)
         return None
-    server = result.servers[peer.name] = Server(version=peer.version(), stores=peer.stores)
+    server = result.servers[peer.name] = Server(peer.version(), peer.stores, peer.remark)
 
     def stop() -> None:
         server.taken = peer.stop()
