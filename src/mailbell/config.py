@@ -24,6 +24,7 @@ from msgspec import inspect
 from msgspec.structs import FieldInfo
 
 from mailbell.errors import ConfigError
+from mailbell.event.template import Template
 from mailbell.settings import IoServerSettings, ServiceSettings, dec_hook
 
 _BAD = object()
@@ -187,6 +188,8 @@ class _Reader:
         return _BAD if _BAD in items.values() else items
 
     def _list(self, value: object, kind: Any, item_kind: Any, key: str) -> object:
+        if isinstance(value, str):  # a list of one may be written without its brackets
+            value = [value]
         if not isinstance(value, list):
             return self._bad(key, f"expected a list, got {_masked(value, key)}; write it in brackets: [ … ]")
         items = tuple(self._value(item, item_kind, f"{key}[{index}]") for index, item in enumerate(value))
@@ -212,8 +215,11 @@ class _Reader:
         return self._path(result, (_metadata(kind).extra or {}).get("file"), key)
 
     def _check(self, value: object, kind: Any) -> None:
-        if check := (_metadata(kind).extra or {}).get("check"):
+        extra = _metadata(kind).extra or {}
+        if check := extra.get("check"):
             check(value)
+        if extra.get("template"):
+            Template(cast("str", value))
 
     def _path(self, path: Path, suffixes: Sequence[str] | None, key: str) -> object:
         try:

@@ -89,6 +89,8 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 PositiveSize = Annotated[Size, Meta(extra={"check": _positive})]
 PositiveDuration = Annotated[Duration, Meta(extra={"check": _positive})]
 IpAddress = Annotated[str, Meta(extra={"check": _ip_address})]
+
+
 def _network(value: str) -> None:
     try:
         ipaddress.ip_network(value)
@@ -168,7 +170,9 @@ class IoServerSettings(Settings, frozen=True, kw_only=True):
     ] = ("private",)
     proxies: Annotated[
         tuple[Network, ...],
-        Meta(description="Load balancers that send a PROXY header (version 1 or 2) with the client's address."),
+        Meta(
+            description="Load balancers that send a PROXY header (version 1 or 2) with the client's address."
+        ),
     ] = ()
     tls: Annotated[
         Literal["off", "starttls", "implicit"],
@@ -185,7 +189,9 @@ class IoServerSettings(Settings, frozen=True, kw_only=True):
     key: Annotated[PemPath | None, Meta(description="The certificate's private key, PEM.")] = None
     auth: Annotated[
         Literal["off", "any", "required"],
-        Meta(description="off; any: whatever user and password are accepted; required: only those of `users`."),
+        Meta(
+            description="off; any: whatever user and password are accepted; required: only those of `users`."
+        ),
     ] = "any"
     users: Annotated[
         PemPath | None, Meta(description="The users file for `required`; `mailbell user add` writes it.")
@@ -199,7 +205,8 @@ class IoServerSettings(Settings, frozen=True, kw_only=True):
     ] = "auto"
     max_per_source: Annotated[Count, Meta(description="The most connections of one address.")] = 20
     min_rate: Annotated[
-        Size, Meta(description="A message that comes with fewer octets a second, after 30 s, is cut; 0: never.")
+        Size,
+        Meta(description="A message that comes with fewer octets a second, after 30 s, is cut; 0: never."),
     ] = Size(100)
     chaos: Annotated[ChaosSettings, Meta(description="Failures on purpose.")] = ChaosSettings()
     max_size: Annotated[PositiveSize, Meta(description="The largest message taken, in octets.")] = Size(
@@ -255,6 +262,54 @@ class LogSettings(Settings, frozen=True, kw_only=True):
     )
 
 
+def _pattern(value: str) -> None:
+    if value.startswith("re:"):
+        import regex
+
+        try:
+            regex.compile(value[3:])
+        except regex.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+
+
+Patterns = tuple[Annotated[str, Meta(extra={"check": _pattern})], ...]
+TemplateText = Annotated[str, Meta(extra={"template": True})]
+"""Format fields over the full event (event/template.py); `config.py` checks it."""
+
+
+class MatchSettings(Settings, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """Which events a sink gets: all that is given must hold; of several values any.
+
+    Values are globs without regard to case (`*@cameras.lan`), or regular expressions after `re:`.
+    """
+
+    ioserver: Annotated[Patterns, Meta(description="The I/O server's ID.")] = ()
+    from_: Annotated[Patterns, Meta(description="The envelope's sender.")] = ()
+    to: Annotated[Patterns, Meta(description="Any of the envelope's recipients.")] = ()
+    subject: Annotated[Patterns, Meta(description="The subject.")] = ()
+    text: Annotated[Patterns, Meta(description="The text; a glob has to match all of it: `*alarm*`.")] = ()
+    source: Annotated[tuple[SourceNetwork, ...], Meta(description="The client's network.")] = ()
+    auth_user: Annotated[Patterns, Meta(description="The user that the client gave.")] = ()
+    header: Annotated[
+        dict[str, Patterns], Meta(description='Header fields by name: header.x-priority = ["1*"].')
+    ] = {}
+    has_attachment: Annotated[bool | None, Meta(description="Whether there is an attachment.")] = None
+    attachment_type: Annotated[
+        Patterns, Meta(description="The content type, declared or detected, of any attachment: `image/*`.")
+    ] = ()
+
+
+class CooldownSettings(Settings, frozen=True, kw_only=True):
+    """The first event of a kind goes out; the rest of the window are counted in the next one."""
+
+    key: Annotated[TemplateText, Meta(description="What makes events of one kind, a template.")] = (
+        "{source.ip}/{envelope.rcpt_to[0]}"
+    )
+    every: Annotated[PositiveDuration, Meta(description="The window that the first event opens.")] = Duration(
+        60
+    )
+
+
 class SinkSettings(Settings, frozen=True, kw_only=True):
     """What every sink has."""
 
@@ -265,6 +320,15 @@ class SinkSettings(Settings, frozen=True, kw_only=True):
     retry_for: Annotated[Duration, Meta(description="How long an event is retried before it is parked.")] = (
         Duration(3 * 86400)
     )
+    match: Annotated[MatchSettings, Meta(description="Which events the sink gets; all when left out.")] = (
+        MatchSettings()
+    )
+    cooldown: Annotated[
+        CooldownSettings | None, Meta(description="Lets one event of a kind through in a window of time.")
+    ] = None
+    dedupe: Annotated[
+        Duration, Meta(description="The same mail again within so long is left out; 0: never.")
+    ] = Duration(0)
 
 
 class ScriptSettings(SinkSettings, frozen=True, kw_only=True, tag_field="type", tag="script"):

@@ -18,7 +18,7 @@ from mailbell.event.convert import Converted, ConvertOptions
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.sqlite import SqliteJournal
 from mailbell.mail import Envelope, Mail, Source
-from mailbell.settings import Duration, JournalSettings, SinkSettings
+from mailbell.settings import CooldownSettings, Duration, JournalSettings, MatchSettings, SinkSettings
 from mailbell.sinks.base import Delivered, Outcome, Reject, Retry
 
 SOON = Retry("not now", after=0.01)
@@ -33,6 +33,7 @@ class Recorder:
         self.answers = list(answers)
         self.starts: list[Exception | None] = []
         self.seen: list[str] = []
+        self.counts: list[int] = []
         self.at_once = self.most_at_once = 0
         self.gate = asyncio.Event()
         self.gate.set()
@@ -46,6 +47,7 @@ class Recorder:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         self.seen.append(item.event.subject or "")
+        self.counts.append(item.event.suppressed_count)
         self._news.set()
         try:
             await self.gate.wait()
@@ -261,3 +263,44 @@ async def test_what_was_not_acknowledged_comes_again_after_a_restart(
     assert delivery.consumer.lag == 1
     await delivery.drain(0.01)  # its deadline passes with the delivery in flight
     assert delivery.consumer.lag == 1
+
+
+async def test_what_does_not_match_is_acknowledged_without_the_sink(
+    journal: SqliteJournal, deliver: Deliver
+) -> None:
+    sink = Recorder()
+    for subject in ("motion 1", "hello", "motion 2"):
+        await journal.append(mail(subject))
+    delivery = await deliver(sink, SinkSettings(match=MatchSettings(subject=("motion*",))))
+    await settled(delivery)
+    assert sink.seen == ["motion 1", "motion 2"]
+
+
+async def test_a_retry_and_a_replay_are_no_repeats_of_themselves(
+    journal: SqliteJournal, deliver: Deliver
+) -> None:
+    sink = Recorder(SOON, sequential=True)
+    settings = SinkSettings(
+        dedupe=Duration(60), cooldown=CooldownSettings(key="{subject}", every=Duration(60))
+    )
+    delivery = await deliver(sink, settings)
+    for _ in range(3):
+        await journal.append(mail("a"))
+    await sink.has("a", "a")
+    await settled(delivery)
+    assert sink.seen == ["a", "a"]
+    await delivery.consumer.replay([1])
+    await sink.has("a", "a", "a")
+
+
+async def test_the_next_event_says_how_many_were_suppressed(journal: SqliteJournal, deliver: Deliver) -> None:
+    sink = Recorder(sequential=True)
+    settings = SinkSettings(cooldown=CooldownSettings(key="{ioserver}", every=Duration(0.2)))
+    delivery = await deliver(sink, settings)
+    for subject in "abc":
+        await journal.append(mail(subject))
+    await settled(delivery)
+    await asyncio.sleep(0.25)  # the window, which is wall-clock time
+    await journal.append(mail("d"))
+    await sink.has("a", "d")
+    assert sink.counts == [0, 2]

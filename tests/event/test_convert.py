@@ -118,6 +118,7 @@ def test_every_field_of_the_full_form() -> None:
         raw=RawInfo(len(RAW), hashlib.sha256(RAW).hexdigest()),
         defects=(),
         charset=Charset("UTF-8", "utf-8", guessed=False),
+        suppressed_count=0,
     )
 
 

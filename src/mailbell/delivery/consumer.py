@@ -11,11 +11,12 @@ from mailbell.delivery.alignment import Alignment
 from mailbell.delivery.backoff import next_attempt
 from mailbell.delivery.feed import Feed
 from mailbell.delivery.monitor import Watermark
+from mailbell.delivery.selection import Selection
 from mailbell.errors import MailGone, SinkUnavailable
 from mailbell.event.convert import Converted
 from mailbell.journal.base import Claim, Consumer
 from mailbell.settings import SinkSettings
-from mailbell.sinks.base import Delivered, Outcome, Reject, Retry, Sink
+from mailbell.sinks.base import Delivered, Outcome, Pause, Reject, Retry, Sink
 
 START_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between the tries to bring a sink up; the last one repeats."""
@@ -45,10 +46,16 @@ class Delivery:
         self._clock = clock
         self._behind = behind
         self._on_delivered = on_delivered
+        self._selection = Selection(settings)
+        self._newest = consumer.position
         self._limit = 1 if sink.sequential or settings.ordered else settings.max_in_flight
         self._in_flight: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
         self._held: list[Claim] = []
+        self.paused: str | None = None
+        """Why nothing is delivered; None: it is."""
+        self._resumed = asyncio.Event()
+        self._resumed.set()
 
     def __repr__(self) -> str:
         return f"<Delivery {self.sink.name} at {self.consumer.position}, {len(self._in_flight)} in flight>"
@@ -64,6 +71,19 @@ class Delivery:
         while True:
             for claim in await self._claim():
                 self._begin(claim)
+
+    def pause(self, reason: str) -> None:
+        """Deliver nothing until `resume`, or the next start. Events wait in the journal."""
+        self.paused = reason
+        self._resumed.clear()
+        logger.error(
+            "sink %s is paused until it is resumed or the server restarts: %s", self.sink.name, reason
+        )
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self.paused = None
+        self._resumed.set()
 
     async def drain(self, deadline: float) -> None:
         """Let what is in flight finish for `deadline` seconds; the rest is delivered after the next start."""
@@ -107,6 +127,7 @@ class Delivery:
 
     async def _claim(self) -> Sequence[Claim]:
         await self._wait_for_room()
+        await self._resumed.wait()
         return await self.consumer.fetch(self._limit - len(self._in_flight), ordered=self._settings.ordered)
 
     async def _wait_for_room(self) -> None:
@@ -115,7 +136,9 @@ class Delivery:
             await self._room.wait()
 
     def _begin(self, claim: Claim) -> None:
-        task = asyncio.get_running_loop().create_task(self._deliver(claim))
+        fresh = claim.sequence > self._newest
+        self._newest = max(self._newest, claim.sequence)
+        task = asyncio.get_running_loop().create_task(self._deliver(claim, fresh))
         self._in_flight.add(task)
         task.add_done_callback(self._finish)
 
@@ -123,7 +146,10 @@ class Delivery:
         self._in_flight.discard(task)
         self._room.set()
 
-    async def _deliver(self, claim: Claim) -> None:
+    async def _deliver(self, claim: Claim, fresh: bool) -> None:
+        if self.paused is not None:  # fetched a moment before
+            self.consumer.release(claim)
+            return
         try:
             item = await self._feed.item(claim.sequence)
         except MailGone:
@@ -134,6 +160,12 @@ class Delivery:
             return
         if self._behind is not None:
             await self._behind.reached(item.mail.ioserver, claim.sequence)
+        suppressed = self._selection.admit(item.event, claim.sequence, self._clock.time(), fresh=fresh)
+        if suppressed is None:
+            self.consumer.ack(claim)
+            return
+        if suppressed:
+            item = item.with_suppressed(suppressed)
         self._settle(claim, item, await self._try(item))
 
     async def _try(self, item: Converted) -> Outcome:
@@ -149,12 +181,17 @@ class Delivery:
         match outcome:
             case Delivered():
                 self.consumer.ack(claim)
+                self._selection.settled(claim.sequence)
                 if self._on_delivered is not None:
                     self._on_delivered(item, claim.sequence)
             case Reject(reason):
                 self._park(claim, item, reason)
             case Retry(reason, after):
                 self._retry(claim, item, reason, after)
+            case Pause(reason):
+                self.consumer.release(claim)
+                if self.paused is None:  # others in flight hear the same
+                    self.pause(reason)
 
     def _retry(self, claim: Claim, item: Converted, reason: str, after: float | None) -> None:
         now = self._clock.time()
@@ -171,3 +208,4 @@ class Delivery:
     def _park(self, claim: Claim, item: Converted, reason: str) -> None:
         logger.error("sink %s: %s is parked: %s", self.sink.name, item.event.id, reason)
         self.consumer.park(claim, reason)
+        self._selection.settled(claim.sequence)

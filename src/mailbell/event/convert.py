@@ -3,6 +3,7 @@
 import hashlib
 import re
 from datetime import UTC, datetime
+from copy import copy
 from functools import cached_property
 
 import msgspec
@@ -67,6 +68,13 @@ class Converted:
     def json(self) -> bytes:
         """The full form as JSON, encoded once."""
         return _ENCODER.encode(self.event)
+
+    def with_suppressed(self, count: int) -> "Converted":
+        """The same for a sink whose cooldown has left out so many events like it."""
+        other = copy(self)
+        other.event = msgspec.structs.replace(self.event, suppressed_count=count)
+        other.__dict__.pop("json", None)
+        return other
 
     def attachment(self, index: int) -> bytes:
         """The decoded octets of the attachment with this index; IndexError when there is none."""
@@ -170,6 +178,7 @@ def _event(mail: Mail, message: _Message) -> MailEvent:
         attachments=tuple(_attachment(index, part, message) for index, part in enumerate(message.files)),
         raw=RawInfo(len(mail.raw), hashlib.sha256(mail.raw).hexdigest()),
         charset=Charset(message.label, *(read[1:3] if read else ("us-ascii", False))),
+        suppressed_count=0,
         defects=message.defects.all(),
     )
 

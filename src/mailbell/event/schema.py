@@ -104,6 +104,8 @@ class MailEvent(msgspec.Struct, frozen=True, kw_only=True):
     raw: RawInfo
     defects: tuple[str, ...]
     charset: Charset
+    suppressed_count: int
+    """How many events like this one a sink's cooldown has left out since the last that it let through."""
 
 
 def json_schema() -> dict[str, Any]:

@@ -1,0 +1,36 @@
+"""Selection: match → dedupe → cooldown, the way of an event to its sink before the first try."""
+
+from mailbell.delivery.cooldown import Cooldown, Dedupe
+from mailbell.delivery.match import Match
+from mailbell.event.schema import MailEvent
+from mailbell.settings import SinkSettings
+
+
+class Selection:
+    """Decides once for each event; what was let through stays so for its retries."""
+
+    def __init__(self, settings: SinkSettings) -> None:
+        self._match = Match(settings.match)
+        self._dedupe = Dedupe(settings.dedupe) if settings.dedupe else None
+        self._cooldown = Cooldown(settings.cooldown) if settings.cooldown else None
+        self._counts: dict[int, int] = {}
+
+    def admit(self, event: MailEvent, sequence: int, now: float, *, fresh: bool) -> int | None:
+        """None: the sink does not get it. Else how many like it the cooldown has suppressed before.
+
+        A retry or a replay is not `fresh`: it was let through before, and is no repeat of itself.
+        """
+        if not self._match(event):
+            return None
+        if not fresh:
+            return self._counts.get(sequence, 0)
+        if self._dedupe is not None and self._dedupe.repeated(event, now):
+            return None
+        count = 0 if self._cooldown is None else self._cooldown.admit(event, now)
+        if count:
+            self._counts[sequence] = count
+        return count
+
+    def settled(self, sequence: int) -> None:
+        """The event will not come again."""
+        self._counts.pop(sequence, None)
