@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -138,6 +139,15 @@ async def test_a_fork_that_returns_is_no_second_host() -> None:
     assert logged == [(0, "fork True")] * 3
 
 
+async def test_an_answer_that_the_loop_was_too_late_to_read_is_taken() -> None:
+    async with python("def IOEvent(n, v): pass") as process:
+        for _ in range(3):
+            asking = asyncio.ensure_future(process.ask(FIRE, 0.1))
+            await asyncio.sleep(0)
+            time.sleep(0.3)  # noqa: ASYNC251  the loop is kept from running
+            assert await asking == {"variables": {}, "fatal": None}
+
+
 async def test_cancelling_kills() -> None:
     async with python("def IOEvent(n, v):\n  while True: pass") as process:
         asking = asyncio.ensure_future(process.ask(FIRE, 60))
@@ -147,6 +157,18 @@ async def test_cancelling_kills() -> None:
             await asking
         await asyncio.wait_for(process.ended.wait(), 5)
         assert process.reason == "was interrupted"
+
+
+async def test_cancelling_the_close_leaves_nothing() -> None:
+    async with python(
+        "import time, atexit\natexit.register(time.sleep, 60)\ndef IOEvent(n, v): pass"
+    ) as process:
+        closing = asyncio.ensure_future(process.close())
+        await asyncio.sleep(0.01)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        assert process.ended.is_set()
 
 
 async def test_cancelling_the_start_leaves_nothing() -> None:

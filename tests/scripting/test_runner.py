@@ -27,9 +27,9 @@ def start(log: Lines) -> Start:
 
     @asynccontextmanager
     async def running(
-        path: Path, state: IoState | None = None, limit: float = 2.0
+        path: Path, state: IoState | None = None, limit: float = 10.0
     ) -> AsyncIterator[ScriptRunner]:
-        runner = ScriptRunner(path, state or IoState(), log.logger, Limits(limit, MEMORY, 5.0))
+        runner = ScriptRunner(path, state or IoState(), log.logger, Limits(limit, MEMORY))
         await runner.start()
         try:
             yield runner
@@ -160,7 +160,7 @@ SWELL = {
 @pytest.mark.parametrize(
     ("event", "reason"),
     [
-        (HANG, "k: the script ran longer than 0.3 s and was killed"),
+        (HANG, "k: the script ran longer than 0.5 s and was killed"),
         (SWELL, "k: the script was ended: "),
     ],
     ids=["hangs", "swells"],
@@ -169,7 +169,7 @@ async def test_a_script_that_hangs_or_swells_costs_its_process(
     write: Write, start: Start, log: Lines, language: str, event: dict[str, str], reason: str
 ) -> None:
     path = write(f"s.{language}", GOOD_OR_BAD[language].replace("EVENT", event[language]))
-    async with start(path, limit=0.3 if event is HANG else 10) as runner:
+    async with start(path, limit=0.5 if event is HANG else 20) as runner:
         await runner.fire(IO, "k", "good")
         with pytest.raises(ScriptDied, match=reason):
             await runner.fire(IO, "k", "bad")
@@ -183,7 +183,7 @@ async def test_what_was_said_before_a_hang_is_in_the_log(write: Write, start: St
         "s.js", "function IOEvent() { if (__run) { messageLog('last words'); varSet('a', 1); for (;;); } }"
     )
     state = IoState()
-    async with start(path, state, limit=0.3) as runner:
+    async with start(path, state, limit=0.5) as runner:
         with pytest.raises(ScriptDied):
             await runner.fire(IO, "k")
     assert log.all[0] == "- last words"
@@ -242,7 +242,7 @@ async def test_a_cancelled_event_does_not_hurt_the_next_one(write: Write, start:
 async def test_a_save_takes_effect_between_two_events(write: Write, start: Start, log: Lines) -> None:
     slow = "end = Date.now() + 700; while (__run && Date.now() < end); messageLog('old')"
     path = write("s.js", f"function IOEvent(n, v) {{ {slow} }}")
-    async with start(path, limit=5) as runner:
+    async with start(path) as runner:
         firing = asyncio.ensure_future(runner.fire(IO, "k", "1"))
         await asyncio.sleep(0.05)
         write("s.js", "function IOEvent(n, v) { messageLog('new') }")
@@ -344,7 +344,7 @@ async def test_a_save_that_fails_only_when_it_is_real_is_set_aside(
 
 async def test_a_script_that_cannot_be_used_is_waited_for(write: Write, log: Lines) -> None:
     path = write("s.js", "function IOEvent(")
-    runner = ScriptRunner(path, IoState(), log.logger, Limits(test=5))
+    runner = ScriptRunner(path, IoState(), log.logger, Limits())
     try:
         with pytest.raises(ScriptError, match=r"s.js:1: SyntaxError: .*; correct it and save the file"):
             await runner.start()

@@ -8,7 +8,7 @@ from mailbell.scripting.state import IoState
 from mailbell.scripting.version import Limits, check_script, examine
 from tests.scripting.conftest import Write
 
-LIMITS = Limits(time=0.3, test=5)
+LIMITS = Limits()
 
 
 async def problems(path: Path, limits: Limits = LIMITS) -> list[str]:
@@ -29,7 +29,7 @@ IO smtp.mail : { messageLog(JSON.parse(triggerValue).xAlarm.length) }
 """,
     )
     assert check_script(path) == [
-        f"{path}:2: mesageLog is called here and defined nowhere",
+        f"{path}:2: mesageLog is not defined",
         f"{path}:4: ReferenceError: undefinedFunction is not defined",
         f"{path}:5: the event TIME is not supported; there are IO, IOSTART, INIT, HSYCOSTART, HAACTIVE",
         f"{path}:6: SyntaxError: variable name expected",
@@ -51,6 +51,27 @@ async def test_what_calls_an_undefined_function_is_left_out_and_other_exceptions
         "the rule at line 4": True,
     }
     assert found.usable
+
+
+async def test_what_is_defined_only_when_it_is_real_is_left_in(write: Write) -> None:
+    path = write(
+        "s.js",
+        "function StartupEvent() { count = 0 }\n"
+        "function IOEvent() { count++; if (__run) late = 1; else late.x }\n"
+        "function haActiveEvent() { if (__run) later = f; else later() }\nfunction f() {}",
+    )
+    found = await examine(path, LIMITS, IoState())
+    assert [problem.rpartition("/")[2] for problem in found.problems] == [
+        "s.js:2: ReferenceError: late is not defined",
+        "s.js:3: ReferenceError: later is not defined",
+    ]
+    assert list(found.handlers) == ["IOEvent", "haActiveEvent", "StartupEvent"]
+
+
+async def test_all_that_call_an_undefined_function_are_left_out(write: Write) -> None:
+    path = write("s.txt", "IO a : { nowhere() }\nIO b : { nowhere(1) }\nIO c : { }")
+    found = await examine(path, LIMITS, IoState())
+    assert list(found.handlers) == ["the rule at line 3"]
 
 
 async def test_the_test_run_is_told_by_run_and_has_no_effects(write: Write) -> None:
@@ -85,7 +106,7 @@ async def test_python_gets_the_whole_event(write: Write) -> None:
     assert await problems(path) == []
 
 
-HANGS = "in the test-run, the script ran longer than 0.3 s and was killed"
+HANGS = "in the test-run, the script ran longer than 0.5 s and was killed"
 EMPTY = "nothing in it handles mail: no IOEvent, no on_mail and no rule IO …"
 
 
@@ -118,7 +139,7 @@ EMPTY = "nothing in it handles mail: no IOEvent, no on_mail and no rule IO …"
 )
 async def test_a_file_of_which_nothing_can_be_used(write: Write, name: str, text: str, problem: str) -> None:
     path = write(name, text)
-    found = await examine(path, Limits(test=0.3), IoState())
+    found = await examine(path, Limits(test=0.5 if HANGS in problem else 20), IoState())
     assert not found.usable
     assert [each.replace(f"{path.parent}/", "") for each in found.problems] == [problem]
 

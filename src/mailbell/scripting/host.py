@@ -16,7 +16,18 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from mailbell.scripting.script import ERROR, INIT, Builtins, Fault, Handler, Script, Trigger
+from mailbell.scripting.script import (
+    ERROR,
+    HAACTIVE,
+    HSYCOSTART,
+    INIT,
+    IOSTART,
+    Builtins,
+    Fault,
+    Handler,
+    Script,
+    Trigger,
+)
 
 LOG_LINES = 10_000
 LOG_CHARACTERS = 16 * 2**20
@@ -24,6 +35,8 @@ LOG_CHARACTERS = 16 * 2**20
 
 HOST_MEMORY = 32 * 2**20
 """What the host itself may need on top of the script's memory, for copies of the values passed."""
+
+START_ORDER = (INIT, HSYCOSTART, HAACTIVE, IOSTART)
 
 _PR_SET_PDEATHSIG = 1
 
@@ -47,7 +60,7 @@ class Channel:
         """Read requests until the parent closes its end."""
         with open(self._fd, "rb", buffering=2**18, closefd=False) as lines:
             for line in lines:
-                self._lines = self._characters = self._dropped = 0
+                self._recount()
                 yield json.loads(line)
 
     def log(self, level: int, text: str) -> None:
@@ -61,9 +74,13 @@ class Channel:
 
     def answer(self, answer: dict[str, Any]) -> None:
         """Answer the request."""
+        self._recount()
+        self._send(answer)
+
+    def _recount(self) -> None:
         if self._dropped:
             self._send([ERROR, f"{self._dropped} more lines were not logged: too many in one call"])
-        self._send(answer)
+        self._lines = self._characters = self._dropped = 0
 
     def _send(self, message: object) -> None:
         data = memoryview(json.dumps(message).encode() + b"\n")
@@ -112,19 +129,23 @@ class Host:
         }
 
     def _test_run(self, sample: Trigger) -> None:
-        """Call everything once, INIT first. What calls a name that exists nowhere is left out."""
+        """Call everything once, in the order of a start. Leave out what uses a name that exists nowhere."""
         script = self._script
-        init = Trigger(INIT, INIT, "", sample.active)
         script.before(sample)
-        for handler in sorted(script.handlers, key=lambda handler: not handler.wants(init)):
-            try:
-                handler.call(sample)
-            except Fault as fault:
-                script.problems.append(fault)
-                if fault.undefined:
-                    script.handlers.remove(handler)
-        known = {fault.line for fault in script.problems}
-        script.problems += [fault for fault in script.undefined_calls() if fault.line not in known]
+        faults = [
+            (handler, fault)
+            for handler in sorted(script.handlers, key=_rank)
+            if (fault := self._call(handler, sample))
+        ]
+        undefined = script.undefined()
+        for handler, fault in faults:
+            script.problems.append(fault)
+            if fault.missing in undefined:
+                script.handlers.remove(handler)
+        told = {fault.missing for _, fault in faults}
+        script.problems += [
+            Fault(f"{name} is not defined", line) for name, line in undefined.items() if name not in told
+        ]
 
     def _keep(self, names: list[str] | None) -> None:
         """Leave out what the test-run has left out."""
@@ -172,6 +193,11 @@ def _language(suffix: str) -> type[Any]:
 
 def _trigger(request: dict[str, Any]) -> Trigger:
     return Trigger(request["kind"], request["key"], request["value"], request["active"], request.get("event"))
+
+
+def _rank(handler: Handler) -> int:
+    wanted = [handler.wants(Trigger(kind, kind, "", True)) for kind in START_ORDER]
+    return wanted.index(True) if True in wanted else len(wanted)
 
 
 def _place(fault: Fault) -> list[Any]:

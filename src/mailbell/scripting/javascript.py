@@ -73,6 +73,7 @@ _OWN_FRAMES = frozenset(
     ]
 )
 _FRAME = re.compile(r"^ *at (?:(.*?) \()?<input>:([0-9]+)", re.MULTILINE)
+_NOT_DEFINED = re.compile(r"ReferenceError: (\S+) is not defined")
 _OUT_OF_MEMORY = "InternalError: out of memory"
 
 
@@ -175,10 +176,11 @@ def _fault(message: str, stack: str) -> Fault:
     frames.sort(
         key=lambda frame: not frame[0]
     )  # without a name: a place in what was parsed, JSON.parse's too
+    missing = _NOT_DEFINED.fullmatch(message)
     return Fault(
         message,
         frames[0][1] if frames else None,
-        undefined=message.startswith("ReferenceError: "),
+        missing=missing[1] if missing else None,
         fatal=message == _OUT_OF_MEMORY,
     )
 
@@ -193,13 +195,9 @@ class _JavaScript(Script):
     def before(self, trigger: Trigger) -> None:
         self.engine.trigger(trigger.key, trigger.value)
 
-    def undefined_calls(self) -> list[Fault]:
+    def undefined(self) -> dict[str, int]:
         called = js_tokens.called_names(self.pieces)
-        return [
-            Fault(f"{name} is called here and defined nowhere", line, undefined=True)
-            for name, line in called.items()
-            if not self.engine.defines(name)
-        ]
+        return {name: line for name, line in called.items() if not self.engine.defines(name)}
 
     def callback(self, name: str) -> Handler | None:
         """Make the handler for a callback, if the script defines it."""

@@ -29,6 +29,7 @@ GRACE = 1.0
 LINGER = 0.5
 """Seconds to wait for a dead process's last words, should something outside its group hold the socket."""
 
+LOOK = 0.01
 LONGEST_MESSAGE = 128 * 2**20
 PIPE_SIZE = 64 * 1024
 LONGEST_LINE = 64 * 1024
@@ -103,17 +104,29 @@ class ScriptProcess(asyncio.Protocol):
         """
         if self.reason is not None:
             raise ScriptDied(self.reason)
-        self._answer = self._loop.create_future()
-        timer = self._loop.call_later(limit, self.kill, f"ran longer than {limit:g} s and was killed")
+        answer: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+        self._answer = answer
+        timer = self._loop.call_later(
+            limit, self._late, answer, f"ran longer than {limit:g} s and was killed"
+        )
         try:
             self._transport.write(message)
-            return await self._answer
+            return await answer
         except asyncio.CancelledError:
             self.kill("was interrupted")
             raise
         finally:
             timer.cancel()
             self._answer = None
+
+    def _late(self, answer: asyncio.Future[dict[str, Any]], reason: str) -> None:
+        """Kill unless the answer is there. The loop may be what is late: it looks at the socket once more."""
+
+        def kill() -> None:
+            if not answer.done():
+                self.kill(reason)
+
+        self._loop.call_later(LOOK, kill)
 
     def kill(self, reason: str) -> None:
         """Kill the process with its group."""
@@ -122,13 +135,18 @@ class ScriptProcess(asyncio.Protocol):
             self._kill_group()
 
     async def close(self) -> None:
-        """Let the process end, with force if it does not by itself."""
-        if self.reason is None and not self.ended.is_set():
+        """Let the process end, with force if need be. It is gone when this returns or raises."""
+        if self.reason is None:
             self._transport.write_eof()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.ended.wait(), GRACE)
-            self.kill("was stopped")
-        await self.ended.wait()
+        timer = self._loop.call_later(GRACE, self.kill, "was stopped")
+        try:
+            await self.ended.wait()
+        except asyncio.CancelledError:
+            self.kill("was interrupted")
+            await self.ended.wait()
+            raise
+        finally:
+            timer.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Take lines from the child: arrays are for the log, the object is the answer."""

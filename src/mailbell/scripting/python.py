@@ -35,7 +35,7 @@ class PythonFile(Script):
         for printed in self._printed:
             printed.finish()
 
-    def undefined_calls(self) -> list[Fault]:
+    def undefined(self) -> dict[str, int]:
         import ast
         import builtins
 
@@ -46,11 +46,7 @@ class PythonFile(Script):
                 used[node.id] = min(node.lineno, used.get(node.id, node.lineno))
             else:
                 bound |= _bound(node)
-        return [
-            Fault(f"{name} is used here and defined nowhere", line, undefined=True)
-            for name, line in used.items()
-            if name not in bound
-        ]
+        return {name: line for name, line in used.items() if name not in bound}
 
     def _execute(self) -> None:
         exec(compile(self._source, self._path, "exec", dont_inherit=True), self._globals)  # noqa: S102  the script
@@ -79,7 +75,7 @@ class PythonFile(Script):
         return Fault(
             f"{name}: {text}" if text else name,
             line,
-            undefined=type(error) is NameError,
+            missing=error.name if isinstance(error, NameError) else None,
             fatal=isinstance(error, MemoryError),
         )
 

@@ -24,15 +24,15 @@ class Trigger:
 
 
 class Fault(Exception):
-    """An error in user code. `undefined`: a name that exists nowhere; `fatal`: the process can't go on."""
+    """An error in user code. `missing`: the name that was not defined; `fatal`: the process can't go on."""
 
     def __init__(
-        self, message: str, line: int | None = None, *, undefined: bool = False, fatal: bool = False
+        self, message: str, line: int | None = None, *, missing: str | None = None, fatal: bool = False
     ) -> None:
         super().__init__(message)
         self.message = message
         self.line = line
-        self.undefined = undefined
+        self.missing = missing
         self.fatal = fatal
 
 
@@ -88,9 +88,9 @@ class Script:
     def after(self) -> None:
         """Write out what the handlers have printed."""
 
-    def undefined_calls(self) -> list[Fault]:
-        """Find calls of names that exist nowhere; `if (__run == 1 …)` hides them from the test-run."""
-        return []
+    def undefined(self) -> dict[str, int]:
+        """Find names that are used and exist nowhere, with a line; `if (__run == 1 …)` hides most uses."""
+        return {}
 
 
 class Builtins:
