@@ -24,7 +24,13 @@ class Reject(msgspec.Struct, frozen=True):
     reason: str
 
 
-Outcome = Delivered | Retry | Reject
+class Pause(msgspec.Struct, frozen=True):
+    """The receiver wants no more events: this one goes back uncounted, and none is tried until a resume."""
+
+    reason: str
+
+
+Outcome = Delivered | Retry | Reject | Pause
 
 
 class Sink(Protocol):
