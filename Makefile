@@ -59,7 +59,6 @@ $(VENV)/.%: requirements/%.txt $(VENV)/.project
 
 %/node_modules/.package-lock.json: %/package-lock.json
 	@scripts/apt node
-	@echo "installing $<"
-	@! command -v npm >/dev/null || { cd $* && $(NPM) && touch node_modules/.package-lock.json; }
+	@if command -v npm >/dev/null; then echo "installing $<"; cd $* && $(NPM) && touch node_modules/.package-lock.json; fi
 
 .PHONY: help serve test check faults bench format lock clean

@@ -24,7 +24,7 @@ class Unavailable(Exception):
 
 
 class Peer:
-    """A server to measure. `stores` says where a mail is at the 250; `remark` is for the reader of the figures."""
+    """A server to measure. `stores` says where a mail is at the 250; `remark` is for the reader."""
 
     name: str
     stores = "nowhere"
