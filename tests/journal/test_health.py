@@ -18,7 +18,7 @@ from tests.tools import leave_out, need_root
 
 
 def trouble(of: Health | Journal) -> str | None:
-    return of.trouble
+    return None if of.trouble is None else str(of.trouble)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 
+from mailbell.errors import JournalError
 from mailbell.mail import Mail
 
 
@@ -132,8 +133,8 @@ class Journal(Protocol):
         ...
 
     @property
-    def trouble(self) -> str | None:
-        """Why mail can't be taken at this moment, where that is known; None when all is well."""
+    def trouble(self) -> JournalError | None:
+        """What an append would raise at this moment, where that is known; None when all is well."""
         ...
 
     async def close(self) -> None:

@@ -3,7 +3,7 @@
 import logging
 
 from mailbell.clock import Clock
-from mailbell.errors import JournalError
+from mailbell.errors import JournalError, JournalFull
 from mailbell.journal.folder import DataFolder
 
 LOW_SPACE = 64 * 2**20
@@ -21,13 +21,13 @@ class Health:
         """All is well so far."""
         self._folder = folder
         self._clock = clock
-        self._failure: str | None = None
+        self._failure: JournalError | None = None
         self._failed_at = self._looked_at = float("-inf")
-        self._low: str | None = None
+        self._low: JournalFull | None = None
 
     @property
-    def trouble(self) -> str | None:
-        """Why mail can't be taken at this moment, where that is known."""
+    def trouble(self) -> JournalError | None:
+        """What an append would raise at this moment, where that is known."""
         now = self._clock.monotonic()
         if self._failure is not None and now < self._failed_at + FAILURE_HOLDS:
             return self._failure
@@ -37,9 +37,9 @@ class Health:
 
     def failed(self, error: JournalError) -> None:
         """Mail was refused."""
-        if str(error) != self._failure:  # once, not for every mail: the log may be on the same full disk
-            logger.error("mail is refused: %s", error, exc_info=error)
-        self._failure, self._failed_at = str(error), self._clock.monotonic()
+        if str(error) != str(self._failure):  # once, not for every mail: the log may be on the same full disk
+            logger.error("mail is refused: %s", error)
+        self._failure, self._failed_at = error, self._clock.monotonic()
 
     def worked(self) -> None:
         """Mail was stored."""
@@ -47,8 +47,8 @@ class Health:
             logger.info("mail is taken again")
             self._failure = None
 
-    def _look(self) -> str | None:
+    def _look(self) -> JournalFull | None:
         free = self._folder.free()
         if free >= LOW_SPACE:
             return None
-        return f"disk almost full: {free >> 20} MiB left in {self._folder.path}; free some"
+        return JournalFull(f"disk almost full: {free >> 20} MiB left in {self._folder.path}; free some")
