@@ -124,17 +124,18 @@ class Dialogue:
         command, argument = parse(line)
         if self._record is not None:
             self._record("<", self._shown(line, command))
-        reply: Reply | None
         if command is None:
-            reply = self._unknown(line)
-        elif command in self._machine.row or command is BDAT:
+            return self._answer(_unknown(line))
+        if command in self._machine.row or command is BDAT:
             reply = self._HANDLERS[command](self, argument)
         else:
             reply = misplaced(self._machine.state, command)
-        if reply is not None:
-            if reply.code < 400 and command is not None:
-                self._machine.step(command)
-            self._answer(reply)
+        if reply is None:
+            return None
+        if reply.code >= 400:
+            return self._answer(reply)
+        self._machine.step(command)
+        return self._say(reply)
 
     def _answer(self, reply: Reply) -> None:
         """Send a reply, and end the session where it says so, or after too many errors."""
@@ -165,18 +166,13 @@ class Dialogue:
         self._exchange = None
         self._events.append(Close(reason))
 
-    def _unknown(self, line: bytes) -> Reply | None:
-        if is_http(line):
-            return replies.NOT_SMTP
-        return replies.UNKNOWN if line.strip() else replies.EMPTY
-
     def _shown(self, line: bytes, command: Command | None) -> str:
         """The line for a transcript. After AUTH, even if refused, an unknown word may be a password."""
         if command is None and (self._guarded or line.strip()[:4].upper() == b"AUTH"):
             return "***"
         if command is AUTH:
             line = _masked(line)
-        self._guarded = command is AUTH or (self._guarded and command is None)
+        self._guarded = command is AUTH
         return line.decode("utf-8", "backslashreplace")
 
     # Commands that take no part in a transaction
@@ -407,6 +403,12 @@ class Dialogue:
         Command.AUTH: _auth,
         **dict.fromkeys(OBSOLETE, _obsolete),
     }
+
+
+def _unknown(line: bytes) -> Reply:
+    if is_http(line):
+        return replies.NOT_SMTP
+    return replies.UNKNOWN if line.strip() else replies.EMPTY
 
 
 def _masked(line: bytes) -> bytes:
