@@ -1,19 +1,18 @@
-"""How long conversion takes, on one thread, beside the parsers that people use: `python bench/convert.py`.
+"""How long conversion takes, on one thread, beside the parsers that people use: `python -m bench convert`.
 
-Ours gives the full form as JSON (hashes, detected types and all); the peers parse and hand out subject, text and
-attachments, each in the way of its own documentation.
+Ours gives the full form as JSON, hashes and detected types included; the peers parse, and hand out subject,
+text and attachments, each in the way of its own documentation.
 """
 
 import base64
 import email
 import email.policy
 import random
-import sys
 import time
 from collections.abc import Callable
 
 import fast_mail_parser
-import mailparser
+import mailparser  # type: ignore[import-untyped]
 
 from mailbell.event.convert import ConvertOptions, convert
 from mailbell.mail import Envelope, Mail, Source
@@ -34,7 +33,7 @@ def main() -> None:
 
 def best(reader: Callable[[bytes], object], raw: bytes) -> float:
     """The shortest time in seconds out of what fits into a second."""
-    times = []
+    times: list[float] = []
     stop = time.perf_counter() + SECONDS
     while not times or time.perf_counter() < stop:
         start = time.perf_counter()
@@ -132,4 +131,4 @@ MESSAGES = (
 )
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
