@@ -121,6 +121,7 @@ def test_the_body(raw: str | bytes, lines: list[str]) -> None:
         ("Subject: x\n\n", []),
         ("\n" + "line\n" * 65, ["line"] * 64),
         (b"\r\na\0b\r\n", ["ab"]),
+        ("Content-Type: text/plain; charset=utf-7\nContent-Transfer-Encoding: base64\n\n+AOQ-\n", ["+AOQ-"]),
     ],
 )
 def test_rawbody_is_what_travelled(raw: str | bytes, lines: list[str]) -> None:

@@ -89,10 +89,7 @@ class _Mailboxes:
         name = "".join(map(_unquoted, self._phrase)).strip()
         comment = "".join(self._comment).strip()
         if self._route:
-            spaced = "".join(self._route).strip()
-            address = (
-                "".join(piece for piece in self._route if not piece.isspace()) if "@" in spaced else spaced
-            )
+            address = _joined(self._route)
             # "Doe, John <j@x>": no address in front of the comma, so the comma belongs to the name.
             name = ", ".join([*self._loose, name]) if name else name
             self._loose.clear() if name else self._end_loose()
@@ -123,6 +120,12 @@ class _Mailboxes:
 
     def _add(self, name: str, address: str) -> None:
         self._found.append(Address(self._reader.words(name), self._reader.words(address)))
+
+
+def _joined(route: list[str]) -> str:
+    """An address without the blanks that RFC 5322 §4.4 allows around its parts; other words as they are."""
+    address = "".join(piece for piece in route if not piece.isspace())
+    return address if "@" in address else "".join(route).strip()
 
 
 def _unquoted(piece: str) -> str:

@@ -2,8 +2,8 @@
 
 import hashlib
 import re
-from datetime import UTC, datetime
 from copy import copy
+from datetime import UTC, datetime
 from functools import cached_property
 
 import msgspec

@@ -19,7 +19,8 @@ MAX_PARAMETERS = 2**16
 
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+|multipart/.+")
 _WANTED = frozenset(("content-type", "content-disposition", "content-transfer-encoding", "content-id"))
-_IDENTITY = frozenset(("", "7bit", "8bit", "binary"))
+IDENTITY = frozenset(("", "7bit", "8bit", "binary"))
+_NO_LETTER = re.compile("[^a-z0-9]")
 _GUESS = re.compile(rb"\n--([^\r\n]{1,200}+)\r*+\n(?=content-)", re.IGNORECASE)
 
 
@@ -48,28 +49,18 @@ class Entity:
         self.start = start
         self.end = end
         self.children: list[Entity] = []
-        self.lines: dict[str, str] = {}
-        for name, value in fields:
-            key = name.lower()
-            if key in _WANTED and key not in self.lines:
-                self.lines[key] = reader.line(value)[:MAX_PARAMETERS]
+        self.lines = _mime_lines(fields, reader)
         kind, self.params = reader.parameters(self.lines.get("content-type", ""))
         if not _TYPE.fullmatch(kind):
             if "content-type" in self.lines:
                 reader.defects.note("Content-Type names no type: guessed")
-            kind = (
-                "multipart/mixed" if "boundary" in self.params else "text/html" if "html" in kind else default
-            )
+            kind = _guessed_type(kind, self.params, default)
         self.declared = self.type = kind
         self.disposition, params = reader.parameters(self.lines.get("content-disposition", ""))
-        self.names = tuple(
-            name
-            for name in (params.get("filename"), self.params.get("name"), self.params.get("file"))
-            if name
-        )
-        self.encoding = re.sub(
-            "[^a-z0-9]", "", self.lines.get("content-transfer-encoding", "").partition(";")[0].lower()
-        )
+        names = (params.get("filename"), self.params.get("name"), self.params.get("file"))
+        self.names = tuple(name for name in names if name)
+        encoding = self.lines.get("content-transfer-encoding", "").partition(";")[0]
+        self.encoding = _NO_LETTER.sub("", encoding.lower())
 
     @property
     def charset(self) -> str | None:
@@ -78,7 +69,7 @@ class Entity:
 
     def octets(self, raw: bytes, defects: Defects, limit: int | None = None) -> bytes:
         """The body behind its transfer encoding; whole lines of no more than `limit` octets of it."""
-        if self.encoding not in _IDENTITY and self.encoding not in ("base64", "quotedprintable"):
+        if self.encoding not in IDENTITY and self.encoding not in ("base64", "quotedprintable"):
             defects.note(f'unknown transfer encoding "{self.encoding[:60]}": read as it is')
         end = self.end
         if cut := limit is not None and end > self.start + limit:
@@ -101,6 +92,23 @@ class Entity:
             yield self
         for child in self.children:
             yield from child.leaves()
+
+
+def _mime_lines(fields: list[Field], reader: Reader) -> dict[str, str]:
+    """The fields that RFC 2045 and RFC 2183 define, each on one line; the first of a name counts."""
+    lines: dict[str, str] = {}
+    for name, value in fields:
+        key = name.lower()
+        if key in _WANTED and key not in lines:
+            lines[key] = reader.line(value)[:MAX_PARAMETERS]
+    return lines
+
+
+def _guessed_type(kind: str, params: dict[str, str], default: str) -> str:
+    """RFC 2045 §5.2 has what is no type read as text; but a boundary is there for a reason."""
+    if "boundary" in params:
+        return "multipart/mixed"
+    return "text/html" if "html" in kind else default
 
 
 def parse(raw: bytes, fallback: str, defects: Defects) -> Entity:
@@ -210,9 +218,7 @@ class _Parser:
         self._guesses += 1
         found = _GUESS.search(self._raw, max(entity.start - 1, 0)) if self._guesses <= MAX_GUESSES else None
         wrong = "with a wrong boundary" if boundary else "without a boundary"
-        self._defects.note(
-            f"multipart {wrong}: " + ("the one that is there taken" if found else "read as text")
-        )
+        self._defects.note(f"multipart {wrong}: {'the one that is there taken' if found else 'read as text'}")
         return found[1].rstrip() if found else None
 
     def _end_leaf(self, start: int) -> None:

@@ -31,6 +31,7 @@ _WRAPPED = re.compile(rb"((?:(?!--)[^\r\n][^\n]*+\n){1,3}?)" + _NEXT, re.IGNOREC
 _FOLD = re.compile(r"\n[ \t]*+")
 _CONTROL = re.compile("[\0-\x08\x0a-\x1f\x7f]")
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?\s?([qb])\s?\?(.*?)\?=", re.IGNORECASE | re.DOTALL)
+_KIND = re.compile(r"(?:[^\s;,=]++(?!=))?")
 _PARAMETER = re.compile(r"(?:^|[;,\s])([^\s;=\",]++)\s*+=\s*+(?:\"((?:[^\"\\]|\\.)*+)\"?|([^;]*))", re.DOTALL)
 _SPLIT_NAME = re.compile(r"([^*]+)(?:\*(\d{1,3}))?(\*)?")
 
@@ -147,9 +148,7 @@ class Reader:
 
     def parameters(self, line: str) -> tuple[str, dict[str, str]]:
         """A Content-Type or Content-Disposition: what it is, in lower case, and its parameters (RFC 2231)."""
-        kind, _, _ = line.partition(";")
-        kind = kind.split(None, 1)[0].rstrip(",").lower() if kind.strip() else ""
-        kind = "" if "=" in kind else kind
+        kind = _KIND.match(line)[0].lower()  # type: ignore[index]
         found: dict[str, str] = {}
         split: dict[str, dict[int, tuple[bool, str]]] = {}
         for name, quoted, bare in _PARAMETER.findall(line, len(kind)):

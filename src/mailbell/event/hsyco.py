@@ -6,7 +6,7 @@ import msgspec
 
 from mailbell.event.charset import decode
 from mailbell.event.defects import Defects
-from mailbell.event.entity import Entity
+from mailbell.event.entity import IDENTITY, Entity
 from mailbell.event.schema import HeaderField
 from mailbell.event.text import clean
 
@@ -36,10 +36,9 @@ def _travelled(root: Entity, raw: bytes, fallback: str) -> list[str]:
     lines = raw[root.start : root.start + MAX_TEXT].split(b"\n", MAX_LINES)
     if len(lines) <= MAX_LINES and not lines[-1]:
         lines.pop()  # the last line feed ends a line and begins none
-    return [
-        decode(line.removesuffix(b"\r"), root.charset, fallback).text.replace("\0", "")
-        for line in lines[:MAX_LINES]
-    ]
+    label = root.charset if root.encoding in IDENTITY else None  # letters of base64 mean something in UTF-7
+    read = (decode(line.removesuffix(b"\r"), label, fallback).text for line in lines[:MAX_LINES])
+    return [text.replace("\0", "") for text in read]
 
 
 def _read(root: Entity, raw: bytes, fallback: str) -> list[str]:

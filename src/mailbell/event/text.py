@@ -1,9 +1,10 @@
 """Text for people: which parts of a message are its body, format=flowed, and nothing that breaks a reader."""
 
 import re
-from typing import Literal
 
 from mailbell.event.entity import Entity
+
+MAX_FLOWED = 20_000
 
 # Text that is a file rather than a message, even where it comes alone.
 _FILES = frozenset(("text/calendar", "text/csv", "text/directory", "text/vcard", "text/x-vcard"))
@@ -11,8 +12,6 @@ _FILES = frozenset(("text/calendar", "text/csv", "text/directory", "text/vcard",
 _ESCAPE = re.compile(rb"\x1b\[[0-9;]{0,20}[A-Za-z]")
 _C0 = bytes({*range(32), 127} - set(b"\t\n"))
 _C1 = re.compile(rb"\xc2[\x80-\x9f]")
-MAX_FLOWED = 20_000
-
 _QUOTED = re.compile(r"(>*+) ?(.*)")
 
 
@@ -75,8 +74,7 @@ def _sort(entity: Entity, raw: bytes, body: Body, *, alone: bool) -> None:
         for child in entity.children:
             _sort(child, raw, body, alone=False)
     elif alone or entity.fields or raw[entity.start : entity.end].strip():
-        first = not (body.plain or body.html or body.attachments)
-        getattr(body, _kind(entity, raw, first=first, alone=alone)).append(entity)
+        _place(entity, raw, body, alone=alone).append(entity)
 
 
 def _sort_alternatives(entity: Entity, raw: bytes, body: Body) -> None:
@@ -88,15 +86,21 @@ def _sort_alternatives(entity: Entity, raw: bytes, body: Body) -> None:
         body.attachments += way.attachments
 
 
-def _kind(leaf: Entity, raw: bytes, *, first: bool, alone: bool) -> Literal["plain", "html", "attachments"]:
+def _place(leaf: Entity, raw: bytes, body: Body, *, alone: bool) -> list[Entity]:
+    """The list that a leaf belongs to."""
+    first = not (body.plain or body.html or body.attachments)
     if leaf.disposition not in ("", "inline"):  # RFC 2183 §2.8: one that is not known is an attachment
-        return "attachments"
+        return body.attachments
     if leaf.names and not alone and (leaf.disposition or not first):
-        return "attachments"
+        return body.attachments
     if leaf.encoding == "base64" and leaf.detected(raw):
-        return "attachments"
+        return body.attachments
     if leaf.type == "text/html":
-        return "html"
+        return body.html
     if leaf.type == "text/plain" or leaf.type.startswith("multipart/"):
-        return "plain"
-    return "plain" if alone and leaf.type.startswith("text/") and leaf.type not in _FILES else "attachments"
+        return body.plain
+    return (
+        body.plain
+        if alone and leaf.type.startswith("text/") and leaf.type not in _FILES
+        else body.attachments
+    )
