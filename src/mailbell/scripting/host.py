@@ -208,15 +208,21 @@ def _limit_memory(octets: int) -> None:
     """Limit the address space to what it is now and so much more."""
     with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  pathlib costs a start 10 ms
         now = int(file.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (now + octets, now + octets))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_AS, now + octets)
+    _limit(resource.RLIMIT_CORE, 0)
 
 
 def _limit_processor(seconds: float | None) -> None:
     """Limit processor time during a call: should the parent be stuck, the script still ends."""
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    soft = hard if seconds is None else int(time.process_time() + seconds) + 2
-    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+    used = time.process_time()
+    _limit(resource.RLIMIT_CPU, resource.RLIM_INFINITY if seconds is None else int(used + seconds) + 2)
+
+
+def _limit(what: int, value: int) -> None:
+    """Set a soft limit, as far as the hard one allows."""
+    _, hard = resource.getrlimit(what)
+    both = [each for each in (value, hard) if each != resource.RLIM_INFINITY]
+    resource.setrlimit(what, (min(both, default=hard), hard))
 
 
 def _die_with_parent() -> None:

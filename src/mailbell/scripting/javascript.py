@@ -20,14 +20,14 @@ _PRELUDE = """
 (function (host) {
   const { parse, stringify } = JSON, text = String, global = globalThis
   const nullable = value => value === undefined || value === null ? null : text(value)
-  const ask = (what, ...values) => parse(host(what, stringify(values)))
+  const mailbell_ask = (what, ...values) => parse(host(what, stringify(values)))
   const builtins = {
     messageLog(line) { host("info", stringify([text(line)])) },
     errorLog(line) { host("error", stringify([text(line)])) },
-    varGet(name) { return ask("var_get", text(name)) },
+    varGet(name) { return mailbell_ask("var_get", text(name)) },
     varSet(name, value) { host("var_set", stringify([text(name), nullable(value)])) },
-    ioGet(name) { return ask("io_get", text(name)) },
-    haActive() { return ask("ha_active") },
+    ioGet(name) { return mailbell_ask("io_get", text(name)) },
+    haActive() { return mailbell_ask("ha_active") },
   }
   for (const name in builtins)
     Object.defineProperty(global, name, { value: builtins[name], writable: true, configurable: true })
@@ -63,7 +63,7 @@ _OWN_FRAMES = frozenset(
     [
         "mailbell_trigger",
         "mailbell_call",
-        "ask",
+        "mailbell_ask",
         "messageLog",
         "errorLog",
         "varGet",
@@ -164,18 +164,15 @@ class Engine:
         except _quickjs.JSException as error:
             message, newline, stack = str(error).partition("\n    at ")
             raise _fault(message.removesuffix("\nundefined"), newline + stack) from None
-        except (
-            SystemError,
-            UnicodeDecodeError,
-        ):  # quickjs-ng failed to make a Python exception or string of it
+        except (SystemError, UnicodeDecodeError):
+            # quickjs-ng could make no Python exception of it, or no text
             raise Fault("an exception that can't be shown") from None
 
 
 def _fault(message: str, stack: str) -> Fault:
     frames = [(name, int(line)) for name, line in _FRAME.findall(stack) if name not in _OWN_FRAMES]
-    frames.sort(
-        key=lambda frame: not frame[0]
-    )  # without a name: a place in what was parsed, JSON.parse's too
+    # a frame without a name is a place in what was parsed; in what JSON.parse was given, too
+    frames.sort(key=lambda frame: not frame[0])
     missing = _NOT_DEFINED.fullmatch(message)
     return Fault(
         message,

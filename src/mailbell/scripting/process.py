@@ -53,7 +53,7 @@ class ScriptProcess(asyncio.Protocol):
         self._popen: subprocess.Popen[bytes]
         self._pidfd: int
         self._transport: asyncio.Transport
-        self._output: _Output
+        self._output: Output
         self.ended = asyncio.Event()
         self.seen = 0
         """The revision of the shared state that its copy has."""
@@ -92,7 +92,7 @@ class ScriptProcess(asyncio.Protocol):
             theirs.close()
             write.close()
             self._transport, _ = await self._loop.create_unix_connection(lambda: self, sock=ours)
-            _, self._output = await self._loop.connect_read_pipe(lambda: _Output(self._log), read)
+            _, self._output = await self._loop.connect_read_pipe(lambda: Output(self._log), read)
             self._pidfd = os.pidfd_open(self._popen.pid)
             self._loop.add_reader(self._pidfd, self._on_exit)
             undo.pop_all()
@@ -159,7 +159,7 @@ class ScriptProcess(asyncio.Protocol):
         try:
             for line in lines:
                 self._take(json.loads(line))
-        except (ValueError, TypeError) as error:
+        except (ValueError, RecursionError) as error:
             self.kill(f"wrote into the channel of its host: {error}")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -211,7 +211,7 @@ def _describe(status: int) -> str:
     return f"was ended by {signal.Signals(-status).name}"
 
 
-class _Output(asyncio.Protocol):
+class Output(asyncio.Protocol):
     """What a script's programs print, line by line to the log; slowly enough to leave the server in peace."""
 
     def __init__(self, log: Log) -> None:
@@ -231,9 +231,7 @@ class _Output(asyncio.Protocol):
         self._pause((len(data) + LINE_COST * len(lines)) / OUTPUT_RATE)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._rest:
-            self._log(INFO, self._rest.decode("utf-8", "replace"))
-            self._rest = b""
+        self._end_line()
 
     def close(self) -> None:
         """Take the last words of a process that is gone, and close the pipe."""
@@ -243,6 +241,12 @@ class _Output(asyncio.Protocol):
             ):  # nothing there, and somebody outside the group holds the other end
                 self.data_received(os.read(self._transport.get_extra_info("pipe").fileno(), PIPE_SIZE))
             self._transport.close()
+            self._end_line()
+
+    def _end_line(self) -> None:
+        if self._rest:
+            self._log(INFO, self._rest.decode("utf-8", "replace"))
+            self._rest = b""
 
     def _pause(self, seconds: float) -> None:
         if seconds > 0.001:
