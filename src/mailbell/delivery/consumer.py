@@ -21,6 +21,9 @@ from mailbell.sinks.base import Delivered, Outcome, Pause, Reject, Retry, Sink
 START_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between the tries to bring a sink up; the last one repeats."""
 
+TURN = 32
+"""Events claimed at once for a sink that takes them in turn."""
+
 logger = logging.getLogger("mailbell.delivery")
 
 
@@ -37,7 +40,12 @@ class Delivery:
         clock: Clock,
         behind: Watermark | None = None,
         on_delivered: Callable[[Converted, int], None] | None = None,
+        in_turn: bool = False,
     ) -> None:
+        """`behind`: deliver only what this has passed. `in_turn`: without a task for each event.
+
+        That is for a sink that never waits (the monitor): most of its cost would be tasks.
+        """
         self.sink = sink
         self.consumer = consumer
         self._settings = settings
@@ -48,7 +56,10 @@ class Delivery:
         self._on_delivered = on_delivered
         self._selection = Selection(settings)
         self._newest = consumer.position
-        self._limit = 1 if sink.sequential or settings.ordered else settings.max_in_flight
+        self._in_turn = in_turn
+        self._limit = (
+            TURN if in_turn else 1 if sink.sequential or settings.ordered else settings.max_in_flight
+        )
         self._in_flight: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
         self._held: list[Claim] = []
@@ -70,7 +81,10 @@ class Delivery:
             self._begin(claim)
         while True:
             for claim in await self._claim():
-                self._begin(claim)
+                if self._in_turn:
+                    await self._deliver(claim, self._is_fresh(claim))
+                else:
+                    self._begin(claim)
 
     def pause(self, reason: str) -> None:
         """Deliver nothing until `resume`, or the next start. Events wait in the journal."""
@@ -136,11 +150,15 @@ class Delivery:
             await self._room.wait()
 
     def _begin(self, claim: Claim) -> None:
-        fresh = claim.sequence > self._newest
-        self._newest = max(self._newest, claim.sequence)
-        task = asyncio.get_running_loop().create_task(self._deliver(claim, fresh))
+        task = asyncio.get_running_loop().create_task(self._deliver(claim, self._is_fresh(claim)))
         self._in_flight.add(task)
         task.add_done_callback(self._finish)
+
+    def _is_fresh(self, claim: Claim) -> bool:
+        """Is this the first time that the event comes, no retry and no replay?"""
+        fresh = claim.sequence > self._newest
+        self._newest = max(self._newest, claim.sequence)
+        return fresh
 
     def _finish(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from mailbell.event.convert import Converted, ConvertOptions, convert
 from mailbell.journal.base import Journal
+from mailbell.mail import Mail
 
 KEEP_ITEMS = 1024
 KEEP_OCTETS = 64 * 2**20
@@ -22,33 +23,32 @@ class Feed:
         self._options = options
         self._kept: OrderedDict[int, Converted] = OrderedDict()
         self._octets = 0
-        self._loading: dict[int, asyncio.Task[Converted]] = {}
+        self._converting: dict[int, asyncio.Future[Converted]] = {}
 
     async def item(self, sequence: int) -> Converted:
         """The converted mail of this sequence; MailGone when retention has removed it."""
         if (kept := self._kept.get(sequence)) is not None:
             return kept
-        loading = self._loading.get(sequence)
-        if loading is None:
-            loading = asyncio.get_running_loop().create_task(self._load(sequence))
-            self._loading[sequence] = loading
-            loading.add_done_callback(lambda _: self._loading.pop(sequence))
-        return await asyncio.shield(loading)  # the cancellation of one who waits is not the others'
-
-    async def _load(self, sequence: int) -> Converted:
         mail = await self._journal.read(sequence)
         options = self._options.get(mail.ioserver, ConvertOptions())
-        item = (
-            convert(mail, options)
-            if len(mail.raw) <= SMALL
-            else await asyncio.to_thread(convert, mail, options)
-        )
-        self._keep(sequence, item)
-        return item
+        if len(mail.raw) > SMALL:
+            return await self._convert_aside(sequence, mail, options)
+        return self._kept.get(sequence) or self._keep(sequence, convert(mail, options))
 
-    def _keep(self, sequence: int, item: Converted) -> None:
+    async def _convert_aside(self, sequence: int, mail: Mail, options: ConvertOptions) -> Converted:
+        """In a thread, once for all who ask meanwhile."""
+        converting = self._converting.get(sequence)
+        if converting is None:
+            converting = asyncio.get_running_loop().run_in_executor(None, convert, mail, options)
+            self._converting[sequence] = converting
+            converting.add_done_callback(lambda _: self._converting.pop(sequence))
+        item = await asyncio.shield(converting)  # the cancellation of one who waits is not the others'
+        return self._kept.get(sequence) or self._keep(sequence, item)
+
+    def _keep(self, sequence: int, item: Converted) -> Converted:
         self._kept[sequence] = item
         self._octets += len(item.mail.raw)
         while self._octets > KEEP_OCTETS or len(self._kept) > KEEP_ITEMS:
             _, oldest = self._kept.popitem(last=False)
             self._octets -= len(oldest.mail.raw)
+        return item
