@@ -87,6 +87,15 @@ async def test_what_waits_or_is_parked_beyond_an_unanswered_one_survives_a_kill(
         assert (again.sequence, again.attempt) == (3, 2)
 
 
+async def test_any_text_is_a_reason(engine: SqliteEngine) -> None:
+    async with engine.opened() as journal:
+        consumer = await journal.consumer("a")
+        await append(journal, 2)
+        for claim in await consumer.fetch(2):
+            consumer.park(claim, "\udcff\0ü" + "x" * 10_000)
+        assert [each.reason[:4] for each in await consumer.parked()] == ["?\0üx", "?\0üx"]
+
+
 async def test_an_event_claimed_in_order_is_not_claimed_again_out_of_order(engine: SqliteEngine) -> None:
     async with engine.opened() as journal:
         consumer = await journal.consumer("a")

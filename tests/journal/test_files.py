@@ -139,7 +139,7 @@ def test_a_reader_can_not_write(path: Path) -> None:
     with closing(open_writer(path, OLD, "FULL")), closing(open_reader(path)) as reader:
         with pytest.raises(sqlite3.OperationalError, match="readonly") as caught:
             reader.execute("delete from note")
-        assert "give the file" in explain(caught.value)
+        assert "give the file" in explain(caught.value, path)
 
 
 @pytest.mark.parametrize("room", [mails, positions])

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mailbell.errors import JournalFull, JournalUnavailable
+from mailbell.errors import DataError, JournalFull, JournalUnavailable
+from mailbell.journal import mails
 from mailbell.journal.base import Journal
+from mailbell.journal.files import open_writer
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.health import FAILURE_HOLDS, LOOK_EVERY, LOW_SPACE, Health
 from mailbell.mail import Mail
@@ -87,6 +89,17 @@ async def test_a_full_disk_refuses_mail_and_takes_it_again_when_there_is_room(di
     async with engine.opened() as journal:
         assert [await journal.read(number) for number in range(1, len(stored) + 1)] == stored
         assert journal.last_sequence == len(stored)
+
+
+def test_a_start_on_a_full_disk_says_so(disk: Path) -> None:
+    open_writer(disk / "journal.db", mails.SCHEMA, "FULL").close()
+    with pytest.raises(OSError, match="No space left"), (disk / "ballast").open("wb", buffering=0) as ballast:
+        while ballast.write(bytes(4096)):
+            pass
+    with pytest.raises(DataError, match=r"journal\.db: no room on the disk; free some"):
+        open_writer(disk / "journal.db", mails.SCHEMA, "FULL")
+    (disk / "ballast").unlink()
+    open_writer(disk / "journal.db", mails.SCHEMA, "FULL").close()
 
 
 async def test_a_full_file_refuses_the_whole_group_and_no_more(tmp_path: Path) -> None:

@@ -32,8 +32,9 @@ async def test_every_append_that_returned_is_there(tmp_path: Path, kills: int) -
     engine = SqliteEngine(tmp_path / "data")
     stored: dict[int, str] = {}
     settled: set[int] = set()
-    for _ in range(kills):
-        for kind, sequence, *id_ in lines_until_killed(engine.path, random.randint(1, 1500)):
+    counts = [random.randint(1, 1500) for _ in range(kills - 1)]
+    for count in [*counts, 3000]:  # long enough for positions to be written
+        for kind, sequence, *id_ in lines_until_killed(engine.path, count):
             if kind == "A":
                 assert stored.setdefault(int(sequence), id_[0]) == id_[0]
             else:

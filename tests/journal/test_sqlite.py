@@ -4,6 +4,7 @@ import asyncio
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mailbell.errors import DataError, JournalUnavailable, MailGone
@@ -11,6 +12,7 @@ from mailbell.journal import sqlite
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.mails import READ_AHEAD, READ_AHEAD_OCTETS
 from mailbell.journal.sqlite import SqliteJournal
+from mailbell.mail import Envelope
 from mailbell.settings import Duration, JournalSettings, Size
 from tests.conftest import BOTH_LOOPS
 from tests.journal.conformance import CHECKS, Check, append, fetch_all, mail, sequences
@@ -123,7 +125,7 @@ async def test_failing_writes_are_trouble_until_one_succeeds(engine: SqliteEngin
         journal._file._writer.execute("pragma query_only = on")
         refused = await asyncio.gather(*(journal.append(mail()) for _ in range(3)), return_exceptions=True)
         assert all(isinstance(each, JournalUnavailable) for each in refused)
-        assert "can't be written" in (journal.trouble or "")
+        assert "can't be written" in str(journal.trouble)
         journal._file._writer.execute("pragma query_only = off")
         assert await journal.append(mail()) == 2
         assert journal.trouble is None
@@ -133,6 +135,9 @@ async def test_a_mail_that_no_column_holds_is_refused_and_the_next_is_taken(engi
     async with engine.opened() as journal:
         with pytest.raises(JournalUnavailable, match="OverflowError"):
             await journal.append(mail(received_at=2**70))
+        unspeakable = msgspec.structs.replace(mail(), envelope=Envelope("\udc80@x", ()))
+        with pytest.raises(JournalUnavailable, match="surrogates not allowed"):
+            await journal.append(unspeakable)
         assert await journal.append(mail()) == 1
 
 
@@ -159,6 +164,16 @@ async def test_a_journal_put_back_from_a_backup_loses_nothing_new(
         left = engine.copy(tmp_path / "left")
     async with left.opened() as journal:
         assert sequences(await fetch_all(await journal.consumer("a"), left)) == list(range(3, 11))
+
+
+async def test_damage_that_only_reading_shows_is_said_at_the_start(engine: SqliteEngine) -> None:
+    async with engine.opened() as journal:
+        await append(journal, 100)
+    content = bytearray((engine.path / "journal.db").read_bytes())
+    content[3 * 16384 :] = b"\xff" * (len(content) - 3 * 16384)
+    (engine.path / "journal.db").write_bytes(content)
+    with pytest.raises(DataError, match=r"journal\.db: damaged \("):
+        await engine.open()
 
 
 async def test_the_second_file_failing_to_open_closes_the_first(engine: SqliteEngine) -> None:

@@ -98,12 +98,13 @@ class SqliteConsumer:
         self._answer(claim)
         now = self._clock.time()
         first = now if claim.first_attempt_at is None else claim.first_attempt_at
-        self._wait(claim.sequence, Waiting(claim.attempt, first, since=now, due=max(at, now), reason=reason))
+        waiting = Waiting(claim.attempt, first, since=now, due=max(at, now), reason=_plain(reason))
+        self._wait(claim.sequence, waiting)
 
     def park(self, claim: Claim, reason: str) -> None:
         """Settle: given up for now."""
         self._answer(claim)
-        parked = Parked(claim.sequence, claim.attempt, self._clock.time(), reason)
+        parked = Parked(claim.sequence, claim.attempt, self._clock.time(), _plain(reason))
         self._positions.park(self.name, claim.sequence, parked)
         self._settle(claim.sequence)
 
@@ -257,3 +258,8 @@ class SqliteConsumer:
         for sequence, waiting in saved.waiting.items():
             self._schedule(sequence, waiting, min(waiting.due - now, waiting.due - waiting.since))
         self._advance()
+
+
+def _plain(reason: str) -> str:
+    """The text of some exception: of bounded length, and without the lone surrogates that no file takes."""
+    return reason[:1000].encode(errors="replace").decode()

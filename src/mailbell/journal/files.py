@@ -1,9 +1,12 @@
 """Opening the SQLite files: what they are, their version, their health. Every failure is one DataError."""
 
 import logging
+import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +17,10 @@ from mailbell.journal.folder import ANOTHER
 
 WRITABLE = "give the file and its folder to the user that mailbell runs as"
 DAMAGED = "keep a copy, then put a backup in its place or mend it with sqlite3's .recover"
+
+NO_ROOM = 64 * 1024
+MAX_VALUES = 999
+"""What SQLite before 3.32 takes as values of one statement, and some distributions after it."""
 
 logger = logging.getLogger("mailbell.journal")
 
@@ -37,8 +44,8 @@ def open_writer(path: Path, schema: Schema, synchronous: Literal["FULL", "NORMAL
     There must never be a second one: SQLite before 3.51.3 can corrupt a WAL that two connections write or
     checkpoint.
     """
-    unclean = _left_behind(path)
-    try:
+    with starting(path):
+        unclean = _left_behind(path)
         path.touch(mode=0o600)
         connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, timeout=1, cached_statements=256
@@ -49,17 +56,24 @@ def open_writer(path: Path, schema: Schema, synchronous: Literal["FULL", "NORMAL
         except BaseException:
             connection.close()
             raise
-    except sqlite3.Error as error:
-        raise DataError(f"{path}: {explain(error)}") from error
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; {WRITABLE}") from error
-    return connection
+        return connection
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
     """Open a reading connection to a file that is open for writing; it never writes nor checkpoints."""
     uri = path.absolute().as_uri() + "?mode=ro"
     return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+
+@contextmanager
+def starting(path: Path) -> Iterator[None]:
+    """Turn what can go wrong with this file into a DataError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise DataError(f"{path}: {explain(error, path)}") from error
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; {WRITABLE}") from error
 
 
 @contextmanager
@@ -75,25 +89,57 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         raise
 
 
+def execute_rows(
+    connection: sqlite3.Connection, statement: str, rows: Sequence[Sequence[object]], *before: object
+) -> None:
+    """Execute `statement` for all rows, its `{}` standing for `(?,?),(?,?)…`, many at once.
+
+    Not `executemany`: each step of SQLite lets go of the GIL and has to win it back from the event loop.
+    """
+    step = (MAX_VALUES - len(before)) // len(rows[0]) if rows else 1
+    for start in range(0, len(rows), step):
+        some = rows[start : start + step]
+        with_marks = _with_marks(statement, len(some), len(some[0]))
+        connection.execute(with_marks, [*before, *chain.from_iterable(some)])
+
+
 def pragma(connection: sqlite3.Connection, name: str) -> int:
     """Return a number that SQLite keeps."""
     value: int = connection.execute(f"pragma {name}").fetchone()[0]
     return value
 
 
-def explain(error: sqlite3.Error) -> str:
-    """Say what a failure of SQLite means for the person who has to mend it."""
-    match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
+def is_full(error: sqlite3.Error, path: Path) -> bool:
+    """Whether a failure with this file is for want of room: an I/O error if the -shm can not grow."""
+    code = _code(error)
+    return code == sqlite3.SQLITE_FULL or (
+        code == sqlite3.SQLITE_IOERR and shutil.disk_usage(path.parent).free < NO_ROOM
+    )
+
+
+def explain(error: sqlite3.Error, path: Path) -> str:
+    """Say what a failure with this file means for the person who has to mend it."""
+    if is_full(error, path):
+        return "no room on the disk; free some"
+    match _code(error):
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return f"damaged ({error}); {DAMAGED}"
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_AUTH:
             return f"can't be written ({error}); {WRITABLE}"
-        case sqlite3.SQLITE_FULL:
-            return "no room on the disk; free some"
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return f"in use by another program ({error}); close that program"
         case _:
             return f"{error}; look at the disk and the system's log"
+
+
+@cache
+def _with_marks(statement: str, rows: int, columns: int) -> str:
+    row = f"({','.join('?' * columns)})"
+    return statement.format(",".join([row] * rows))
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
 
 
 def _left_behind(path: Path) -> bool:
@@ -111,6 +157,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, schema: Schema, unclean
         connection.execute("pragma auto_vacuum = incremental")
     connection.execute("pragma journal_mode = wal")
     connection.execute(f"pragma journal_size_limit = {64 * 2**20}")
+    # Debian's default overwrites what is removed, by way of the WAL: on a full disk nothing could be removed.
+    connection.execute("pragma secure_delete = fast")
     _migrate(connection, path, schema)
 
 

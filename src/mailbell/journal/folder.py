@@ -47,7 +47,7 @@ class DataFolder:
 
     def free(self) -> int:
         """Octets that this user may still write on the folder's file system."""
-        found = os.statvfs(self.path)
+        found = os.fstatvfs(self._lock.fileno())
         return found.f_bavail * found.f_frsize
 
     def _take(self) -> None:

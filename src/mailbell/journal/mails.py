@@ -2,13 +2,12 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from functools import cache
 from pathlib import Path
 
 import msgspec
 
-from mailbell.errors import MailGone
-from mailbell.journal.files import Schema, open_reader, open_writer, pragma, transaction
+from mailbell.errors import DataError, MailGone
+from mailbell.journal.files import Schema, execute_rows, open_reader, open_writer, pragma, starting
 from mailbell.mail import Envelope, Mail, Source
 
 SCHEMA = Schema(
@@ -24,7 +23,7 @@ SCHEMA = Schema(
     ),
 )
 
-Row = tuple[str, int, str, bytes, int, bytes]
+Row = tuple[str, int, str, str, int, bytes]
 """A mail as its columns, without the sequence."""
 
 READ_AHEAD = 64
@@ -53,7 +52,7 @@ _decode = msgspec.json.Decoder(Meta).decode
 
 def encode(mail: Mail) -> Row:
     """Return the mail's columns."""
-    meta = msgspec.json.encode(Meta(mail.envelope, mail.source))
+    meta = msgspec.json.encode(Meta(mail.envelope, mail.source)).decode()
     return mail.id, mail.received_at, mail.ioserver, meta, len(mail.raw), mail.raw
 
 
@@ -62,12 +61,16 @@ class MailFile:
 
     def __init__(self, path: Path) -> None:
         """Open; DataError when that can't be."""
+        self.path = path
         self._writer = open_writer(path, SCHEMA, "FULL")
         self._reader = open_reader(path)
-
-    def last(self) -> int:
-        """The newest sequence. Retention leaves it in place, so that no sequence is ever given twice."""
-        return _number(self._reader, "select max(sequence) from mail")
+        try:
+            with starting(path):
+                self.last = _number(self._reader, "select max(sequence) from mail")
+                """The newest sequence. It is never removed, or a sequence could be given twice."""
+        except DataError:
+            self.close()
+            raise
 
     def first(self) -> int:
         """The oldest sequence that is still there; 0 when there is none."""
@@ -76,13 +79,10 @@ class MailFile:
     def insert(self, first: int, rows: Sequence[Row]) -> None:
         """Store the rows with sequences from `first` on, in one durable transaction.
 
-        That is one statement: each statement lets go of the GIL and has to win it back from the event loop.
+        As many as one statement takes: that is a transaction by itself.
         """
-        values: list[object] = []
-        for sequence, row in enumerate(rows, first):
-            values.append(sequence)
-            values += row
-        self._writer.execute(_insert(len(rows)), values)
+        numbered = [(sequence, *row) for sequence, row in enumerate(rows, first)]
+        execute_rows(self._writer, "insert into mail values {}", numbered)
 
     def read(self, sequence: int) -> list[tuple[int, Mail]]:
         """Return the mail of this sequence and some that follow it. MailGone when it isn't there."""
@@ -114,9 +114,9 @@ class MailFile:
         return pages * pragma(self._reader, "page_size")
 
     def remove(self, sequences: Sequence[int]) -> None:
-        """Remove these mails in one transaction."""
-        with transaction(self._writer) as writer:
-            writer.executemany("delete from mail where sequence = ?", ((each,) for each in sequences))
+        """Remove these mails."""
+        rows = [(sequence,) for sequence in sequences]
+        execute_rows(self._writer, "delete from mail where sequence in (values {})", rows)
 
     def shrink(self) -> bool:
         """Give some free pages back to the disk; False when few enough are left, for the mail to come."""
@@ -124,17 +124,12 @@ class MailFile:
         if spare <= max(SPARE_PAGES, pragma(self._writer, "page_count") // 8):
             return False
         self._writer.execute(f"pragma incremental_vacuum({SHRINK_PAGES})").fetchall()
-        return True
+        return pragma(self._writer, "freelist_count") < spare
 
     def close(self) -> None:
         """Close the reader, then the writer: the last one to close empties the WAL and removes it."""
         self._reader.close()
         self._writer.close()
-
-
-@cache
-def _insert(rows: int) -> str:
-    return "insert into mail values " + ",".join(["(?,?,?,?,?,?,?)"] * rows)  # noqa: S608  only marks
 
 
 def _number(connection: sqlite3.Connection, query: str) -> int:

@@ -13,7 +13,7 @@ import msgspec
 
 from mailbell.errors import JournalUnavailable
 from mailbell.journal.base import Parked
-from mailbell.journal.files import Schema, explain, open_writer, transaction
+from mailbell.journal.files import Schema, execute_rows, explain, open_writer, transaction
 
 SCHEMA = Schema(
     application_id=0x6D62_646C,  # "mbdl"
@@ -89,6 +89,7 @@ class Positions:
 
     def __init__(self, path: Path) -> None:
         """Open; DataError when that can't be."""
+        self._path = path
         self._connection = open_writer(path, SCHEMA, "NORMAL")
         self._thread = ThreadPoolExecutor(1, "positions")
         self._changes = Changes()
@@ -149,7 +150,7 @@ class Positions:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except sqlite3.Error as error:
-            raise JournalUnavailable(f"delivery.db: {explain(error)}") from error
+            raise JournalUnavailable(f"delivery.db: {explain(error, self._path)}") from error
 
     def _soon(self, delay: float) -> None:
         if self._timer is None:
@@ -160,7 +161,7 @@ class Positions:
         self._spawn(self._flush_or_retry())
 
     async def _flush_or_retry(self) -> None:
-        with contextlib.suppress(JournalUnavailable):  # said by _flush
+        with contextlib.suppress(Exception):  # said by _keep, and tried again
             await self._flush()
 
     async def _flush(self) -> None:
@@ -170,12 +171,12 @@ class Positions:
                 return
             try:
                 await self._run(lambda: _write(self._connection, changes))
-            except JournalUnavailable as error:
+            except Exception as error:
                 self._keep(changes, error)
                 raise
             self._failing = False
 
-    def _keep(self, changes: Changes, error: JournalUnavailable) -> None:
+    def _keep(self, changes: Changes, error: Exception) -> None:
         """Nothing is left out: a floor written without the retry that it passed would lose that event."""
         changes.update(self._changes)
         self._changes = changes
@@ -191,6 +192,8 @@ class Positions:
         return task
 
 
+DELETE_WAITING = "delete from waiting where consumer = ? and sequence in (values {})"
+DELETE_PARKED = "delete from parked where consumer = ? and sequence in (values {})"
 PARKED = "select sequence, attempts, parked_at, reason from parked where consumer = ? order by sequence"
 
 
@@ -226,15 +229,22 @@ def _forget(db: sqlite3.Connection, name: str) -> None:
 
 def _write(db: sqlite3.Connection, changes: Changes) -> None:
     with transaction(db):
-        db.executemany("replace into consumer values (?, ?)", list(changes.floors.items()))
-        db.executemany("delete from waiting where consumer = ? and sequence = ?", _gone(changes.waiting))
-        db.executemany("replace into waiting values (?, ?, ?, ?, ?, ?, ?)", _rows(changes.waiting))
-        db.executemany("delete from parked where consumer = ? and sequence = ?", _gone(changes.parked))
-        db.executemany("replace into parked values (?, ?, ?, ?, ?)", _rows(changes.parked))
+        execute_rows(db, "replace into consumer values {}", list(changes.floors.items()))
+        for name, gone in _gone(changes.waiting).items():
+            execute_rows(db, DELETE_WAITING, gone, name)
+        execute_rows(db, "replace into waiting values {}", _rows(changes.waiting))
+        for name, gone in _gone(changes.parked).items():
+            execute_rows(db, DELETE_PARKED, gone, name)
+        execute_rows(db, "replace into parked values {}", _rows(changes.parked))
 
 
-def _gone(changes: Mapping[Key, msgspec.Struct | None]) -> list[Key]:
-    return [key for key, state in changes.items() if state is None]
+def _gone(changes: Mapping[Key, msgspec.Struct | None]) -> dict[str, list[tuple[int]]]:
+    """By consumer: that is how SQLite finds them by the primary key."""
+    gone: dict[str, list[tuple[int]]] = {}
+    for (name, sequence), state in changes.items():
+        if state is None:
+            gone.setdefault(name, []).append((sequence,))
+    return gone
 
 
 def _rows(changes: Mapping[Key, Waiting | Parked | None]) -> list[tuple[object, ...]]:

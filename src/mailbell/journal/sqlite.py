@@ -20,7 +20,7 @@ import msgspec
 from mailbell.clock import Clock, SystemClock
 from mailbell.errors import JournalError, JournalFull, JournalUnavailable
 from mailbell.journal.consumers import SqliteConsumer
-from mailbell.journal.files import explain
+from mailbell.journal.files import explain, is_full
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.health import Health
 from mailbell.journal.mails import MailFile, Row, encode
@@ -32,7 +32,7 @@ from mailbell.settings import JournalSettings
 
 GROUP = 128
 GROUP_OCTETS = 16 * 2**20
-"""The most of one commit; 128 rows of 7 values stay below the 999 that SQLite before 3.32 takes."""
+"""The most of one commit: of rows, what goes into one statement (files.MAX_VALUES)."""
 
 RECENT_OCTETS = 32 * 2**20
 WINDOW = 256
@@ -67,7 +67,7 @@ class SqliteJournal:
         self._clock = clock
         self._file = file
         self._positions = positions
-        self._last = file.last()
+        self._last = file.last
         self._consumers: dict[str, SqliteConsumer] = {}
         self._recent = Recent(RECENT_OCTETS)
         self._health = Health(folder, clock)
@@ -100,15 +100,19 @@ class SqliteJournal:
         return self._last
 
     @property
-    def trouble(self) -> str | None:
-        """Why mail can't be taken at this moment, where that is known."""
+    def trouble(self) -> JournalError | None:
+        """What an append would raise at this moment, where that is known."""
         return self._health.trouble
 
     async def append(self, mail: Mail) -> int:
         """Store the mail and return its sequence once it is on stable storage."""
         self._check_open()
+        try:
+            row = encode(mail)
+        except ValueError as error:
+            raise JournalUnavailable(f"mail {mail.id} can't be stored: {error}") from error
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._queue.append(Append(mail, encode(mail), answer))
+        self._queue.append(Append(mail, row, answer))
         if self._committing is None:
             self._committing = asyncio.get_running_loop().create_task(self._commit_all())
         return await answer
@@ -129,12 +133,7 @@ class SqliteJournal:
             saved = await self._positions.load(name, self._last)
             first = await self._read(self._file.first)
             if saved.floor < first - 1:
-                logger.warning(
-                    "%s: mail up to %d was removed by retention, its position was %d",
-                    name,
-                    first - 1,
-                    saved.floor,
-                )
+                logger.warning("%s: mail %d to %d was removed meanwhile", name, saved.floor + 1, first - 1)
                 saved = msgspec.structs.replace(saved, floor=first - 1)
             consumer = SqliteConsumer(name, saved, lambda: self._last, self._positions, self._clock)
             self._consumers.setdefault(name, consumer)
@@ -214,7 +213,11 @@ class SqliteJournal:
             consumer.wake()
 
     def _refuse(self, group: Sequence[Append], error: Exception) -> None:
-        known = error if isinstance(error, JournalError) else JournalUnavailable(f"journal.db: {error!r}")
+        if isinstance(error, JournalError):
+            known = error
+        else:
+            logger.error("a bug in the journal", exc_info=error)
+            known = JournalUnavailable(f"journal.db: {error!r}")
         self._health.failed(known)
         for each in group:
             if not each.answer.done():
@@ -245,8 +248,8 @@ class SqliteJournal:
         try:
             return await asyncio.get_running_loop().run_in_executor(thread, work, *args)
         except sqlite3.Error as error:
-            full = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
-            raise (JournalFull if full else JournalUnavailable)(f"journal.db: {explain(error)}") from error
+            kind = JournalFull if is_full(error, self._file.path) else JournalUnavailable
+            raise kind(f"journal.db: {explain(error, self._file.path)}") from error
 
     def _check_open(self) -> None:
         if self._closed:
