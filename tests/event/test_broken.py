@@ -625,7 +625,12 @@ TABLE: dict[str, tuple[str | bytes, dict[str, object]]] = {
     ),
     "blank lines in front": (
         "\n\nSubject: x\n\nhello\n",
-        {"headers": ["Subject: x"], "subject": "x", "text": "hello\n"},
+        {
+            "headers": ["Subject: x"],
+            "subject": "x",
+            "text": "hello\n",
+            "defects": ["blanks in front of the header: left out"],
+        },
     ),
     "mbox line in front": (
         "From a@b Mon Jan 25 18:24:49 2016\nSubject: x\n\nhello\n",

@@ -27,6 +27,7 @@ REASONS = {
     "a CR alone is a line end to the stdlib, and a blank to us": rb"\r(?!\n)",
     "the stdlib keeps control characters in types and encodings": rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]",
     "the stdlib takes a line that starts with From for mbox's inside of parts too": rb"\nFrom ",
+    "the stdlib does not unfold an encoding": rb"(?i)content-transfer-encoding:[ \t]*\r?\n",
     "we read a type or an encoding with something odd behind or in it": (
         rb"(?i)content-type:\s*[^;\s]*[^;\s\w/+.-]|content-type:\s*[^;\s]+\s+[^;\s]|content-type:[^;\n]*/[^;\n]*/"
         rb"|content-transfer-encoding:(?!\s*(base64|quoted-printable)\s)"
@@ -109,3 +110,11 @@ def test_damaged_messages_differ_for_a_reason(seed: int) -> None:
     for number in range(seed, seed + 50):
         rng = random.Random(number)
         assert disagreement(damage(rng, make(rng))) is None
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("seed", range(10**6, 10**6 + 50_000, 10_000))
+def test_fifty_thousand_damaged_messages_differ_for_a_reason(seed: int) -> None:
+    for number in range(seed, seed + 10_000):
+        rng = random.Random(number)
+        assert disagreement(damage(rng, make(rng))) is None, f"seed {number}"

@@ -57,6 +57,8 @@ def split(raw: bytes, start: int, end: int, defects: Defects) -> Section:
     position = start
     if start == 0 and (found := _PROLOGUE.match(raw, 0, limit)):
         position = found.end()
+        if found[0].isspace():
+            defects.note("blanks in front of the header: left out")
     while position < limit and len(fields) < MAX_FIELDS:
         if found := _FIELD.match(raw, position, limit):
             fields.append(Field(found[1].decode("ascii"), found[2]))
