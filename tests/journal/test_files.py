@@ -9,7 +9,15 @@ import pytest
 
 from mailbell.errors import DataError
 from mailbell.journal import mails, positions
-from mailbell.journal.files import Schema, explain, open_reader, open_writer, pragma, transaction
+from mailbell.journal.files import (
+    Schema,
+    execute_rows,
+    explain,
+    open_reader,
+    open_writer,
+    pragma,
+    transaction,
+)
 
 FIRST = ("create table note (text)", "insert into note values ('one')")
 SECOND = ("alter table note add column size", "update note set size = length(text)")
@@ -150,3 +158,13 @@ def test_version_0_of_each_file_is_brought_to_the_newest(path: Path, room: objec
         connection.execute("pragma journal_mode = wal")
     with closing(open_writer(path, schema, "FULL")) as connection:
         assert pragma(connection, "user_version") == schema.version
+
+
+def test_rows_beyond_what_one_statement_takes(path: Path) -> None:
+    with closing(open_writer(path, NEW, "FULL")) as connection:
+        execute_rows(connection, "insert into note values {}", [])
+        execute_rows(connection, "insert into note values {}", [(str(n), n) for n in range(1200)])
+        gone = [(n,) for n in range(100, 1200)]
+        execute_rows(connection, "delete from note where text != ? and size in (values {})", gone, "150")
+        left = connection.execute("select size from note").fetchall()
+    assert sorted(left) == sorted([(3,), *((n,) for n in range(100)), (150,)])
