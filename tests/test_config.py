@@ -3,7 +3,7 @@
 import tempfile
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import pytest
 from hypothesis import given
@@ -13,16 +13,19 @@ from msgspec import Meta
 from mailbell.config import _Reader, load
 from mailbell.errors import ConfigError
 from mailbell.settings import (
+    AnySink,
     Duration,
     IoServerSettings,
     JournalSettings,
     LogSettings,
+    ScriptSettings,
     ServiceSettings,
     Settings,
     SinkSettings,
     Size,
 )
 
+TYPES = " or ".join(f'"{kind.__struct_config__.tag}"' for kind in get_args(AnySink))
 SINK = '[sinks.a]\ntype = "script"\npath = "a.js"\n'
 
 
@@ -93,7 +96,7 @@ def test_what_the_file_says_is_what_there_is(tmp_path: Path) -> None:
     assert settings.ioservers["second"].port == 2526
     assert settings.journal == JournalSettings(max_age=Duration(60), max_size=Size(1000000))
     assert settings.log == LogSettings(format="json", keep=Duration(0))
-    assert settings.sinks["a"].path == tmp_path / "a.js"
+    assert settings.sinks["a"] == ScriptSettings(path=tmp_path / "a.js")
 
 
 def test_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
@@ -105,8 +108,8 @@ def test_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
     )
     settings = load(Path("etc/m.toml"))
     assert settings.data == folder / "d"
-    assert settings.sinks["a"].path == folder / "../a.js"
-    assert settings.sinks["b"].path == folder / "b.py"
+    assert settings.sinks["a"] == ScriptSettings(path=folder / "../a.js")
+    assert settings.sinks["b"] == ScriptSettings(path=folder / "b.py")
     (folder / "m.toml").write_text("")
     assert load(Path("etc/m.toml")).data == folder / "mailbell-data"
 
@@ -174,9 +177,9 @@ CASES = [
     ('data = ""', 'data: expected a path, got ""'),
     ("log = 5", "log: expected a table, got 5; write [log]"),
     ('[log]\nformat = "jsn"', 'log.format: expected "hsyco" or "json", got "jsn"; did you mean json?'),
-    ('[sinks.a]\ntype = "scirpt"', 'sinks.a.type: expected "script", got "scirpt"; did you mean script?'),
-    ("[sinks.a]\ntype = []", 'sinks.a.type: expected "script", got a list'),
-    ('[sinks.a]\npath = "a.js"', 'sinks.a.type: missing; expected "script"'),
+    ('[sinks.a]\ntype = "scirpt"', f'sinks.a.type: expected {TYPES}, got "scirpt"; did you mean script?'),
+    ("[sinks.a]\ntype = []", f"sinks.a.type: expected {TYPES}, got a list"),
+    ('[sinks.a]\npath = "a.js"', f"sinks.a.type: missing; expected {TYPES}"),
     (
         '[sinks.a]\ntype = "script"',
         "sinks.a.path: missing; it has no default. The script: .js, .py, or an EVENTS file .txt.",

@@ -10,7 +10,6 @@ import logging
 import platform
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -28,13 +27,13 @@ from mailbell.journal.folder import DataFolder
 from mailbell.journal.sqlite import SqliteJournal
 from mailbell.log import Log
 from mailbell.scripting.state import IoState
-from mailbell.server.ioserver import IoServer
+from mailbell.server.ioserver import IoServer, hostname
 from mailbell.server.memory import Budget
-from mailbell.server.tls import Certificate, TlsContext, self_signed
+from mailbell.server.tls import Certificate, SelfSigned, TlsContext
 from mailbell.server.transcript import Transcripts
 from mailbell.server.users import Authenticator, Users
-from mailbell.settings import AnySink, IoServerSettings, ServiceSettings, SinkSettings
-from mailbell.sinks.base import Sink
+from mailbell.settings import IoServerSettings, ServiceSettings, SinkSettings
+from mailbell.sinks import registry
 from mailbell.sinks.script import ScriptSink
 
 STOP_SMTP = 5.0
@@ -140,7 +139,7 @@ class App:
     def _certificate(self, settings: IoServerSettings, folder: Path) -> Certificate:
         if settings.certificate is not None and settings.key is not None:
             return Certificate(settings.certificate, settings.key)
-        return self_signed(folder, settings.hostname or socket.gethostname(), self.clock)
+        return SelfSigned(folder, hostname(settings), self.clock)
 
     async def _start_deliveries(self, stack: AsyncExitStack) -> None:
         settings = self.settings
@@ -150,11 +149,18 @@ class App:
         first = await self.journal.consumer("io")
         mark = Watermark(first.position)
         monitor = Delivery(
-            Monitor(self.state), first, SinkSettings(), feed, alignment, self.clock, on_delivered=mark.move
+            Monitor(self.state),
+            first,
+            SinkSettings(),
+            feed,
+            alignment,
+            self.clock,
+            on_delivered=mark.move,
+            in_turn=True,
         )
         self._begin(stack, monitor)
         for name, each in settings.sinks.items():
-            sink = _make_sink(name, each, self.state)
+            sink = registry.make(name, each, self.state)
             consumer = await self.journal.consumer(name)
             delivery = Delivery(sink, consumer, each, feed, alignment, self.clock, behind=mark)
             self.deliveries[name] = delivery
@@ -182,10 +188,6 @@ class App:
         logger.info("data in %s", self.settings.data.resolve())
         for server in list(self.ioservers.values())[:1]:
             logger.info("send a first mail: %s send --server 127.0.0.1:%d", _program(), server.port)
-
-
-def _make_sink(name: str, settings: AnySink, state: IoState) -> Sink:
-    return ScriptSink(name, settings, state)
 
 
 def _convert_options(settings: IoServerSettings) -> ConvertOptions:

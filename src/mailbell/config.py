@@ -25,15 +25,18 @@ from msgspec.structs import FieldInfo
 
 from mailbell.errors import ConfigError
 from mailbell.event.template import Template
-from mailbell.settings import IoServerSettings, ServiceSettings, dec_hook
+from mailbell.settings import IoServerSettings, ServiceSettings, SinkSettings, dec_hook
 
 _BAD = object()
 """In the place of a value that can't be used; the problem is noted."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _REFERENCE = re.compile(r"(\$\$\{)|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?")
-_SECRET = re.compile(r"password|passwd|secret|token|credential|authorization|cookie|_key", re.IGNORECASE)
+_SECRET = re.compile(
+    r"password|passwd|secret|token|credential|authorization|cookie|[-_]key|headers|urls", re.IGNORECASE
+)
 _URL_PASSWORD = re.compile(r"(://[^:@/\s]*:)\S+@")
+_URL_PATH = re.compile(r"(://[^/?#\s]+)[/?#]\S+")
 _TOML_PLACE = re.compile(r"(.*) \(at (.*)\)", re.DOTALL)
 _TOML_REMEDIES = {
     "Invalid value": '; text stands in double quotes: key = "text"',
@@ -153,11 +156,16 @@ class _Reader:
         given = value.get(tag)
         if given is None:
             self._bad(_join(key, tag), f"missing; expected {choice}")
-        elif str(given) not in by_tag:
-            self._bad(
-                _join(key, tag), f"expected {choice}, got {_shown(given)}{_did_you_mean(given, by_tag)}"
-            )
-        return by_tag.get(str(given))
+            return None
+        try:
+            found = by_tag.get(str(given)) or _third_party(str(given), kinds[0])
+        except ValueError as error:
+            self._bad(_join(key, tag), str(error))
+            return None
+        if found is None:
+            near = _did_you_mean(given, by_tag)
+            self._bad(_join(key, tag), f"expected {choice}, got {_shown(given)}{near}")
+        return found
 
     def _value(self, value: object, kind: Any, key: str, default: object = None) -> object:
         bare = _bare(kind)
@@ -278,6 +286,15 @@ def _syntax(message: str) -> str:
     return f"{found[2]}: {found[1]}{remedy}" if found else message
 
 
+def _third_party(given: str, kind: type[msgspec.Struct]) -> type[msgspec.Struct] | None:
+    """A type of sink that an installed package adds."""
+    if not issubclass(kind, SinkSettings):
+        return None
+    from mailbell.sinks import registry  # only where the type is none of ours
+
+    return registry.third_party(given)
+
+
 def _bare(kind: Any) -> Any:
     """Strip `Annotated`."""
     return get_args(kind)[0] if hasattr(kind, "__metadata__") else kind
@@ -348,7 +365,9 @@ def _masked(written: object, key: str) -> str:
     """A value for a message, as written: references to the environment stay; of a secret, nothing."""
     if _SECRET.search(key):
         return "something else (not shown: it is a secret)"
-    return _shown(_URL_PASSWORD.sub(r"\1***@", written) if isinstance(written, str) else written)
+    if not isinstance(written, str):
+        return _shown(written)
+    return _shown(_URL_PATH.sub(r"\1/***", _URL_PASSWORD.sub(r"\1***@", written)))  # a webhook's is a secret
 
 
 def _remedy(written: object, kind: Any) -> str:

@@ -9,20 +9,21 @@ from mailbell.cli.options import config_option
 from mailbell.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mailbell.settings import AnySink, IoServerSettings
+    from mailbell.settings import IoServerSettings
 
 
 @click.command()
 @config_option
 def check(config: Path | None) -> None:
-    """Say what is wrong with the settings and scripts.
+    """Say what is wrong with the settings, scripts and sinks.
 
     If nothing is: what would listen where.
     """
     from mailbell.config import load
+    from mailbell.sinks import registry
 
     settings = load(config)
-    problems = [each for sink in settings.sinks.values() for each in _script_problems(sink)]
+    problems = [each for sink in settings.sinks.values() for each in registry.problems(sink)]
     if problems:
         raise ConfigError(problems)
     click.echo(f"{config or 'the defaults'}: ok")
@@ -31,12 +32,6 @@ def check(config: Path | None) -> None:
     for name, sink in settings.sinks.items():
         click.echo(f"sink {name}: {sink.describe()}")
     click.echo(f"data in {settings.data.resolve()}")
-
-
-def _script_problems(sink: "AnySink") -> list[str]:
-    from mailbell.scripting.version import Limits, check_script
-
-    return check_script(sink.path, Limits(time=sink.time_limit, memory=sink.memory_limit))
 
 
 def _addresses(server: "IoServerSettings") -> list[str]:

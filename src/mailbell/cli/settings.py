@@ -44,13 +44,16 @@ def _section(struct: Any, key: str, about: str, base: object) -> Iterator[str]:
     """Yield the table of a struct, then those of the structs inside it."""
     from msgspec.structs import fields
 
+    from mailbell.settings import SinkSettings
+
     tag = struct.__struct_config__.tag
     title = f"`[{key}]`" + (f' with `type = "{tag}"`' if tag else "")
     rows, inner = [], []
-    for field in fields(struct):
+    above = fields(SinkSettings) if tag else ()  # these have a section of their own
+    for field in fields(struct)[len(above) :]:
         below = _structs(field, key)
         inner += below
-        rows += [] if below else [_row(field, getattr(base, field.name, field.default))]
+        rows += [] if below else [_row(field, getattr(base, field.name, _default(field)))]
     yield f"\n## {title if key else 'At the top of the file'}\n\n{about}\n"
     if rows:
         yield "\n| key | default | values | meaning |\n| --- | --- | --- | --- |\n"
@@ -63,16 +66,23 @@ def _structs(field: "FieldInfo", key: str) -> list[tuple[Any, str, str, object]]
     """Return what to make a section of: the structs of a field that is a table, or a table of named ones."""
     from msgspec import inspect
 
+    from mailbell.settings import SinkSettings
+
     key = f"{key}.{field.encode_name}".lstrip(".")
     info, about = _bare(inspect.type_info(field.type)), _meaning(field)
     if isinstance(info, inspect.DictType):
         info, key = _bare(info.value_type), f"{key}.NAME"
     kinds = info.types if isinstance(info, inspect.UnionType) else (info,)
-    return [
-        (kind.cls, key, about or str(kind.cls.__doc__), field.default)
-        for kind in kinds
-        if isinstance(kind, inspect.StructType)
-    ]
+    structs = [kind.cls for kind in kinds if isinstance(kind, inspect.StructType)]
+    if any(issubclass(each, SinkSettings) for each in structs):
+        structs.insert(0, SinkSettings)
+    return [(each, key, about or str(each.__doc__), field.default) for each in structs]
+
+
+def _default(field: "FieldInfo") -> object:
+    from msgspec import NODEFAULT
+
+    return field.default if field.default_factory is NODEFAULT else field.default_factory()
 
 
 def _bare(info: Any) -> Any:
