@@ -133,6 +133,7 @@ print(most_memory() - before)
         ("text/plain; charset=gb2312", b"\x81\x30\x81\x30"),
         ("text/html; charset=utf-8", "<p>h€llo <b>w😀</b>".encode()),
     ],
+    ids=["base64", "damaged base64", "text", "gb2312", "html"],
 )
 def test_50_mb_within_three_times_their_size(kind: str, piece: bytes) -> None:
     command = [sys.executable, "-c", MEMORY, kind, piece.hex()]
