@@ -176,7 +176,7 @@ async def test_stop_lets_a_mail_under_way_finish(
 
 async def received(server: IoServer, octets: int) -> None:
     """Wait until the one client in the middle of a message has been heard so far."""
-    while not any(each.buffered >= octets for each in server.connections):  # noqa: ASYNC110
+    while server.budget.used < octets:  # noqa: ASYNC110
         await asyncio.sleep(0)
 
 

@@ -37,6 +37,14 @@ class Networks:
         return any(address in network for network in self._networks)
 
 
+def plain(ip: str) -> str:
+    """An IPv4 address that comes in the clothes of IPv6 (`::ffff:192.0.2.1`), without them."""
+    if ":" not in ip:
+        return ip
+    mapped = ipaddress.IPv6Address(ip).ipv4_mapped
+    return ip if mapped is None else str(mapped)
+
+
 class Sources:
     """Counts the open connections of each source address."""
 

@@ -15,19 +15,16 @@ from mailbell.server import replies
 from mailbell.server.chaos import Chaos
 from mailbell.server.client import Client
 from mailbell.server.memory import Budget
-from mailbell.server.tls import TlsContext, explain
+from mailbell.server.patience import Patience
+from mailbell.server.tls import HANDSHAKE_TIMEOUT, LEFT_AT_TLS, TlsContext, explain
 from mailbell.server.users import Authenticator
 from mailbell.settings import IoServerSettings
 from mailbell.smtp.replies import Reply
+from mailbell.smtp.sasl import Challenge
 from mailbell.smtp.session import Close, Credentials, Event, MailComplete, Session, SessionOptions, StartTls
 
-EVICTED_AFTER = 10.0
-"""Seconds that a connection may idle between transactions while somebody waits for its slot."""
-
-RATE_AFTER = 30.0
-"""Seconds after which a message has to come at `min_rate`."""
-
-HANDSHAKE_TIMEOUT = 30.0
+PIECE = 16 * 2**10
+"""Octets of commands that are read in one go: 256 KiB of HELP would take 0.3 s, and 10 MiB of replies."""
 
 TLS_HANDSHAKE = 0x16
 
@@ -47,10 +44,6 @@ class Host(Protocol):
     tls: TlsContext | None
     authenticator: Authenticator | None
 
-    def somebody_waits(self) -> bool:
-        """Does a client wait for a slot?"""
-        ...
-
     def spoke_tls(self, ip: str) -> None:
         """A ClientHello came where SMTP was expected."""
         ...
@@ -63,20 +56,41 @@ class Host(Protocol):
 class Connection(asyncio.Protocol):
     """A client that has its slot, from the greeting to the end."""
 
+    __slots__ = (
+        "__weakref__",
+        "_ahead",
+        "_deaf",
+        "_heard",
+        "_holds",
+        "_host",
+        "_outcome",
+        "_patience",
+        "_reading",
+        "_session",
+        "_short_of_memory",
+        "_storing",
+        "_task",
+        "_transport",
+        "_will_read",
+        "client",
+    )
+
     def __init__(self, host: Host, client: Client) -> None:
         self.client = client
         self._host = host
-        self._outcome = ""
-        self._transport: asyncio.Transport | None = None
         self._session = _session(host, client)
+        self._patience = Patience(host.settings, host.clock.monotonic())
+        self._transport: asyncio.Transport | None = None
+        self._outcome = ""
         self._storing: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None  # a handshake or a check of a password
+        self._ahead = b""  # read from the socket, not yet by the session
+        self._will_read = False
         self._reading = True
-        self._held_up = 0  # by so many reasons not to read: memory, a client that does not read
-        self._heard = False
-        self._active_at = host.clock.monotonic()
-        self._data_since: float | None = None
-        self._data_octets = 0
+        self._short_of_memory = False
+        self._deaf = False  # does not read its replies
+        self._heard = False  # has said something
+        self._holds = False  # a share of the memory
 
     def __repr__(self) -> str:
         return f"<Connection {self._host.id} {self.client.ip}:{self.client.port} {self._session!r}>"
@@ -86,7 +100,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
         if transport.get_extra_info("ssl_object") is not None:
-            self._session.tls_started(_tls(transport))
+            self._secured(transport)
         self._session.greet()
         self._advance()
 
@@ -95,66 +109,62 @@ class Connection(asyncio.Protocol):
             self._heard = True
             if data[0] == TLS_HANDSHAKE and self._session.tls is None:
                 self._host.spoke_tls(self.client.ip)
-        latency = self._host.chaos.settings.latency
-        if latency:
-            self._hold_up()
-            asyncio.get_running_loop().call_later(latency, self._receive_late, data)
+        if self._session.receiving:
+            self._feed(data)
+        elif self._ahead or len(data) > PIECE or self._host.chaos.settings.latency:
+            self._ahead += data
+            self._settle_reading()
         else:
-            self._receive(data)
+            self._feed(data)
 
     def eof_received(self) -> bool:
         """The client says no more; an answer that is still owed is given before the line is closed."""
+        self._feed_the_rest()
         self._session.receive_eof()
         self._advance()
         return not self._session.closed and self._session.tls is None  # TLS has no half-closed state
 
     def pause_writing(self) -> None:
-        self._hold_up()  # a client that does not read its replies gets no more of them made
+        self._deaf = True  # it gets no more replies made
+        self._settle_reading()
 
     def resume_writing(self) -> None:
-        self._go_on()
+        self._deaf = False
+        self._settle_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        if not self._session.closed and self._storing is None:
+        if not self._session.closed:
+            self._feed_the_rest()  # a mail is taken at its dot, whatever comes after
+            self._note_loss(exc)
             self._session.receive_eof()
             self._take_events()
-        for task in self._tasks:
-            task.cancel()
-        self._host.ended(self, self._why(exc))
+        if self._task is not None:
+            self._task.cancel()
+        if self._storing is None:
+            self._host.ended(self, self._outcome)
 
     # What the I/O server calls.
 
-    @property
-    def buffered(self) -> int:
-        """Octets held of a message that is coming in."""
-        return self._session.buffered
-
     def pause(self) -> None:
         """Read no more: messages take too much memory."""
-        self._hold_up()
+        self._short_of_memory = True
+        self._settle_reading()
 
     def resume(self) -> None:
         """There is memory again."""
-        self._data_since = None  # it was not the client who was slow
-        self._go_on()
+        self._short_of_memory = False
+        self._patience.begin_again(self._host.clock.monotonic())  # it was not the client who was slow
+        self._settle_reading()
 
-    def tick(self, now: float) -> None:
-        """Look at the clock; called about once a second."""
-        session, settings = self._session, self._host.settings
-        if session.paused or self._held_up:  # it waits for us, or its own buffer is full
-            if now - self._active_at > settings.data_timeout:
-                self._end(replies.IDLE, "The client did not read its replies.")
-            return
-        idle = now - self._active_at
-        if session.receiving:
-            self._look_at_pace(now)
-        else:
-            self._data_since = None
-        if idle > settings.idle_timeout:
-            self._end(replies.IDLE, "The client said nothing for longer than idle_timeout.")
-        elif idle > EVICTED_AFTER and self._host.somebody_waits() and not session.in_transaction:
-            self._end(replies.EVICTED, "It was idle, and another client needed its slot.")
+    def tick(self, now: float, waiting_since: float | None) -> None:
+        """Look at the clock; called about once a second. `waiting_since`: somebody waits for a slot."""
+        if self._storing is not None or self._short_of_memory or self._transport is None:
+            return  # it waits for us
+        between = not self._session.in_transaction
+        parting = self._patience.lost(now, deaf=self._deaf, between=between, waiting_since=waiting_since)
+        if parting is not None:
+            self._end(*parting)
 
     def shutdown(self) -> None:
         """Part politely, unless a mail is under way: it may finish."""
@@ -169,23 +179,35 @@ class Connection(asyncio.Protocol):
 
     async def stored(self) -> None:
         """Return when no mail is on its way into the journal."""
-        if self._storing is not None:
-            await self._storing
+        while self._storing is not None:
+            await asyncio.wait([self._storing])
 
     # The dialogue.
 
-    def _receive_late(self, data: bytes) -> None:
-        self._go_on()
-        self._receive(data)
-
-    def _receive(self, data: bytes) -> None:
+    def _feed(self, data: bytes) -> None:
         session = self._session
         session.receive(data)
         if session.receiving:
-            self._active_at = self._host.clock.monotonic()
-            self._data_octets += len(data)
+            self._holds = True
+            self._patience.heard(self._host.clock.monotonic(), len(data))
             self._host.budget.hold(self, session.buffered)
         self._advance()
+        if self._holds and self._storing is None and not session.receiving:
+            self._let_go()  # a message that was refused, or given up
+
+    def _feed_the_rest(self) -> None:
+        """Nothing more will come: no reason to read what is here in pieces."""
+        data, self._ahead = self._ahead, b""
+        if data:
+            self._session.receive(data)
+
+    def _feed_piece(self) -> None:
+        """Read a part of what is here, then let others have their turn."""
+        self._will_read = False
+        if self._may_read:
+            size = len(self._ahead) if self._session.receiving else PIECE
+            data, self._ahead = self._ahead[:size], self._ahead[size:]
+            self._feed(data)
 
     def _advance(self) -> None:
         """Act on what the session has to say; read on when it does not wait for us."""
@@ -193,6 +215,7 @@ class Connection(asyncio.Protocol):
         self._flush()
         self._settle_reading()
         if self._session.closed and self._transport is not None:
+            self._patience.over(self._host.clock.monotonic())
             self._transport.close()
 
     def _take_events(self) -> None:
@@ -203,26 +226,29 @@ class Connection(asyncio.Protocol):
     def _handle(self, event: Event) -> None:
         match event:
             case MailComplete():
-                self._data_since = None
                 self._storing = asyncio.get_running_loop().create_task(self._store(event))
             case Credentials():
                 self._authenticate(event)
             case StartTls():
-                self._spawn(self._upgrade())
+                self._feed_the_rest()  # in clear, so discarded
+                self._begin(self._upgrade())
             case Close(reason):
                 self._outcome = self._outcome or reason
 
     async def _store(self, complete: MailComplete) -> None:
         """Journal the mail, then answer: the 250 exists only once it is on stable storage."""
-        if self._host.chaos.drop():
-            self._storing = None
+        chaos = self._host.chaos
+        if chaos.settings.latency:
+            await asyncio.sleep(chaos.settings.latency)
+        if chaos.drop():
             self.abort("Chaos: the line was cut on purpose.")
-            return
-        reply = self._host.chaos.data() or await self._append(complete)
+        else:
+            self._session.reply(chaos.data() or await self._append(complete))
         self._storing = None
-        self._host.budget.release(self)
-        self._session.reply(reply)
+        self._let_go()
         self._advance()
+        if self._transport is None and self._storing is None:
+            self._host.ended(self, self._outcome)
 
     async def _append(self, complete: MailComplete) -> Reply:
         now = int(self._host.clock.time() * 1000)
@@ -231,7 +257,10 @@ class Connection(asyncio.Protocol):
             await self._host.journal.append(mail)
         except JournalError as error:
             logger.error("%s: mail from %s not stored: %s", self._host.id, self.client.ip, error)
-            return replies.FULL if isinstance(error, JournalFull) else replies.UNAVAILABLE
+            return _refusal(error)
+        except Exception:
+            logger.exception("%s: mail from %s not stored", self._host.id, self.client.ip)
+            return replies.UNAVAILABLE
         self.client.transcript.mails += 1
         return Reply(250, "2.0.0", f"OK {mail.id}")
 
@@ -246,10 +275,14 @@ class Connection(asyncio.Protocol):
         elif self._host.authenticator is None:  # auth = "any"
             self._session.credentials_checked(True)
         else:
-            self._spawn(self._check(self._host.authenticator, credentials))
+            self._begin(self._check(self._host.authenticator, credentials))
 
     async def _check(self, authenticator: Authenticator, credentials: Credentials) -> None:
-        right = await authenticator.check(self.client.ip, credentials)
+        try:
+            right = await authenticator.check(self.client.ip, credentials)
+        except Exception:
+            logger.exception("%s: password of %r not checked", self._host.id, credentials.user)
+            right = False
         if not right:
             logger.warning(
                 "%s: wrong password for %r from %s", self._host.id, credentials.user, self.client.ip
@@ -268,50 +301,62 @@ class Connection(asyncio.Protocol):
                 server_side=True,
                 ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
             )
-        except (OSError, ssl.SSLError) as error:
+        except (OSError, RuntimeError) as error:  # RuntimeError: uvloop, where the client had gone before
             self.abort(explain(error))
             return
         if transport is None:  # the client had gone by the end of the handshake
             return
         self._transport = transport
         self._reading = True
-        self._session.tls_started(_tls(transport))
+        self._secured(transport)
         self._advance()
 
     # Small doings.
 
-    def _look_at_pace(self, now: float) -> None:
-        """End a message that takes too long, or comes too slowly."""
-        settings = self._host.settings
-        if self._data_since is None:
-            self._data_since, self._data_octets = now, 0
-        taken = now - self._data_since
-        if taken > settings.data_timeout:
-            self._end(replies.TOO_SLOW, "The message took longer than data_timeout.")
-        elif taken > RATE_AFTER and self._data_octets < settings.min_rate * taken:
-            self._end(replies.TOO_SLOW, "The message came more slowly than min_rate.")
+    def _secured(self, transport: asyncio.BaseTransport) -> None:
+        ssl_object = transport.get_extra_info("ssl_object")
+        tls = Tls(ssl_object.version(), ssl_object.cipher()[0])
+        self.client.transcript.tls = f"{tls.version} {tls.cipher}"
+        self._session.tls_started(tls)
+        self._heard = False
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _note_loss(self, error: Exception | None) -> None:
+        """What is known of how the client went, beyond what the session knows."""
+        if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+            self._outcome = self._outcome or explain(error)
+        elif self._session.tls is not None and not self._heard:
+            self._outcome = self._outcome or LEFT_AT_TLS
+        if isinstance(error, OSError):
+            self.client.transcript.record("=", error.strerror or str(error))
+
+    def _let_go(self) -> None:
+        """No message is under way any more."""
+        self._holds = False
+        self._patience.begin_again(self._host.clock.monotonic())
+        self._host.budget.release(self)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self._task = asyncio.get_running_loop().create_task(work)
 
     def _flush(self) -> None:
         data = self._session.data_to_send()
         if data and self._transport is not None:
-            self._active_at = self._host.clock.monotonic()
+            self._patience.active_at = self._host.clock.monotonic()
             self._transport.write(data)
 
-    def _hold_up(self) -> None:
-        self._held_up += 1
-        self._settle_reading()
-
-    def _go_on(self) -> None:
-        self._held_up -= 1
-        self._settle_reading()
+    @property
+    def _may_read(self) -> bool:
+        return not (self._session.paused or self._deaf or self._short_of_memory)
 
     def _settle_reading(self) -> None:
-        wanted = not self._session.paused and not self._held_up
+        """Read on, or stop: a client that has to wait fills its own buffers, not ours."""
+        wanted = self._may_read
+        if self._ahead:
+            if wanted and not self._will_read:
+                self._will_read = True
+                later = self._host.chaos.settings.latency
+                asyncio.get_running_loop().call_later(later, self._feed_piece)
+            wanted = False
         if wanted == self._reading or self._transport is None or self._transport.is_closing():
             return
         self._reading = wanted
@@ -320,21 +365,13 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.pause_reading()
 
-    def _end(self, reply: Reply, outcome: str) -> None:
-        """Take leave of the client with a 421."""
-        self._session.shutdown(reply, outcome)
-        self._advance()
-        if self._held_up:  # it does not read: the 421 would wait for ever
+    def _end(self, reply: Reply | None, outcome: str) -> None:
+        """Take leave of the client with a 421, if it listens."""
+        if reply is None or self._deaf:
             self.abort(outcome)
-
-    def _why(self, exc: Exception | None) -> str:
-        if isinstance(exc, ssl.SSLError):
-            return explain(exc)
-        return (
-            f"The connection was cut: {exc}."
-            if exc is not None
-            else self._outcome or "The connection was cut."
-        )
+        else:
+            self._session.shutdown(reply, outcome)
+            self._advance()
 
 
 def _session(host: Host, client: Client) -> Session:
@@ -342,7 +379,8 @@ def _session(host: Host, client: Client) -> Session:
 
     def check_sender(_address: str, _size: int) -> Reply | None:
         """What is known to fail later is refused now, before the client sends the message."""
-        return replies.UNAVAILABLE if journal.trouble else chaos.sender()
+        trouble = journal.trouble
+        return chaos.sender() if trouble is None else _refusal(trouble)
 
     return Session(
         host.session_options,
@@ -353,13 +391,12 @@ def _session(host: Host, client: Client) -> Session:
     )
 
 
-def _challenge(host: Host) -> "Any":
+def _challenge(host: Host) -> Challenge | None:
     """CRAM-MD5 needs readable passwords, or none at all."""
     if host.authenticator is not None and not host.authenticator.readable:
         return None
     return lambda: f"<{secrets.token_hex(12)}@{host.session_options.hostname}>".encode()
 
 
-def _tls(transport: asyncio.BaseTransport) -> Tls:
-    ssl_object = transport.get_extra_info("ssl_object")
-    return Tls(ssl_object.version(), ssl_object.cipher()[0])
+def _refusal(error: JournalError) -> Reply:
+    return replies.FULL if isinstance(error, JournalFull) else replies.UNAVAILABLE

@@ -9,22 +9,21 @@ from mailbell.clock import Clock
 from mailbell.errors import StartupError
 from mailbell.journal.base import Journal
 from mailbell.server import listener, prelude, replies
-from mailbell.server.access import Networks, Sources
+from mailbell.server.access import Networks, Sources, plain
 from mailbell.server.chaos import Chaos
 from mailbell.server.client import Client
 from mailbell.server.connection import Connection
 from mailbell.server.memory import Budget
 from mailbell.server.slots import Slots
-from mailbell.server.tls import TlsContext, explain
+from mailbell.server.tls import HANDSHAKE_TIMEOUT, TlsContext, explain
 from mailbell.server.transcript import Transcripts
 from mailbell.server.users import Authenticator
 from mailbell.settings import IoServerSettings
+from mailbell.smtp.replies import Reply
 from mailbell.smtp.session import SessionOptions
 
 TICK = 1.0
 """Seconds between two looks at the clock for all connections: cheaper than a timer for each."""
-
-HANDSHAKE_TIMEOUT = 30.0
 
 logger = logging.getLogger("mailbell.smtp")
 
@@ -45,6 +44,8 @@ class IoServer:
         authenticator: Authenticator | None = None,
     ) -> None:
         """`tls` is needed unless the settings say off; `authenticator` where they say required."""
+        if (settings.auth == "required") != (authenticator is not None):
+            raise StartupError(f'ioservers.{id_}: auth = "required" and users go together')
         self.id = id_
         self.settings = settings
         self.session_options = session_options(settings, tls is not None)
@@ -94,46 +95,42 @@ class IoServer:
         if self._ticker is not None:
             self._ticker.cancel()
         for client in list(self._waiting):
-            client.refuse(replies.STOPPING, "mailbell was stopped.")
+            self._refuse(client, replies.STOPPING, "mailbell was stopped.")
+        await self._empty(deadline)
+        for task in self._admitting:
+            task.cancel()
+        for connection in list(self.connections):
+            await connection.stored()  # what the journal has taken is answered
+            connection.abort()
+        await self._empty(1.0)
+
+    async def _empty(self, deadline: float) -> None:
+        """Part with all, as soon as no mail of theirs is under way; wait until they are gone."""
         loop = asyncio.get_running_loop()
         until = loop.time() + deadline
         while (self.connections or self._admitting) and loop.time() < until:
             for connection in list(self.connections):
                 connection.shutdown()
             await asyncio.sleep(0.01)
-        for task in self._admitting:
-            task.cancel()
-        for connection in list(self.connections):
-            await connection.stored()  # what the journal has taken is answered
-            connection.abort()
 
     def look_at_clock(self) -> None:
         """Part with those whose time is over."""
         now = self.clock.monotonic()
         for client in list(self._waiting):
             if now - client.arrived_at > self.settings.queue_timeout:
-                client.refuse(replies.NO_SLOT, "No slot became free within queue_timeout.")
+                self._refuse(client, replies.NO_SLOT, "No slot became free within queue_timeout.")
+        waiting_since = self.slots.waiting_since
         for connection in list(self.connections):
-            connection.tick(now)
+            connection.tick(now, waiting_since)
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
             self.look_at_clock()
-            self._follow_certificate()
-
-    def _follow_certificate(self) -> None:
-        try:
-            if self.tls is not None and self.tls.reload_if_changed():
-                logger.info("%s: certificate read again", self.id)
-        except (OSError, StartupError) as error:
-            logger.error("%s: new certificate not used, the last one stays: %s", self.id, error)
+            if self.tls is not None:
+                self.tls.follow()
 
     # What clients and connections call.
-
-    def somebody_waits(self) -> bool:
-        """Does a client wait for a slot?"""
-        return self.slots.waiting > 0
 
     def spoke_tls(self, ip: str) -> None:
         """A ClientHello came after the greeting; the next connection of this source is waited for."""
@@ -141,9 +138,10 @@ class IoServer:
 
     def ended(self, connection: Connection, outcome: str) -> None:
         """The connection is no more."""
-        self.connections.discard(connection)
-        self.budget.release(connection)
-        self.gone(connection.client, outcome)
+        if connection in self.connections:
+            self.connections.discard(connection)
+            self.budget.release(connection)
+            self.gone(connection.client, outcome)
 
     def gone(self, client: Client, outcome: str) -> None:
         """The client is no more; what it held is free."""
@@ -159,21 +157,34 @@ class IoServer:
     # From arrival to connection.
 
     def _arrived(self, connected: socket.socket, ip: str, port: int) -> None:
-        client = Client(self, connected, ip, port)
-        if self._proxies.has(ip) or self._let_in(client):
+        client = Client(self, connected, plain(ip), port)
+        if self._proxies.has(client.ip) or self._let_in(client):
             self._waiting.add(client)
             if not self.slots.enter(client):
-                client.refuse(replies.NO_SLOT, "Every slot and the whole queue were taken.")
+                self._refuse(client, replies.NO_SLOT, "Every slot and the whole queue were taken.")
 
     def _let_in(self, client: Client) -> bool:
         """Refuse who may not connect."""
         if not self._allowed.has(client.ip):
-            client.refuse(replies.NOT_ALLOWED, f"{client.ip} is in none of the networks of `allow`.")
+            self._refuse(
+                client,
+                replies.NOT_ALLOWED,
+                f"{client.ip} is in none of the networks of `allow`; add its own.",
+            )
             return False
         client.counted = self._sources.enter(client.ip)
         if not client.counted:
-            client.refuse(replies.TOO_MANY, f"{client.ip} had max_per_source connections already.")
+            self._refuse(
+                client, replies.TOO_MANY, f"{client.ip} had as many connections as max_per_source allows."
+            )
         return client.counted
+
+    def _refuse(self, client: Client, reply: Reply, outcome: str) -> None:
+        """Say why, where the client would understand it."""
+        if self.settings.tls == "implicit":
+            client.drop(outcome)
+        else:
+            client.refuse(reply, outcome)
 
     def admit(self, client: Client) -> None:
         """A slot is free for this client."""
@@ -189,9 +200,9 @@ class IoServer:
                 return
             context = await self._tls_first(client)
         except prelude.ProxyError as error:
-            client.refuse(replies.NOT_PROXIED, f"Not served: {error}.")
+            self._refuse(client, replies.NOT_PROXIED, f"Not served: {error}.")
         except OSError as error:
-            client.drop(f"The connection was cut before the greeting: {error}.")
+            client.drop(f"The connection was cut before the greeting: {error.strerror}.")
         except asyncio.CancelledError:
             client.drop("mailbell was stopped.")
             raise
@@ -227,15 +238,25 @@ class IoServer:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection, client.socket, ssl=context, ssl_handshake_timeout=timeout
             )
-        except (OSError, ssl.SSLError) as error:
+        except OSError as error:
             client.socket.close()
             self.ended(connection, explain(error) if context else f"The connection was cut: {error}.")
+        except asyncio.CancelledError:
+            client.socket.close()
+            self.ended(connection, "mailbell was stopped.")
+            raise
+
+
+def hostname(settings: IoServerSettings) -> str:
+    """The name that it gives itself."""
+    name = settings.hostname or socket.gethostname()
+    return name if name and name.isascii() else "mailbell"
 
 
 def session_options(settings: IoServerSettings, tls: bool) -> SessionOptions:
     """The session's slice of the settings."""
     return SessionOptions(
-        hostname=settings.hostname or socket.gethostname(),
+        hostname=hostname(settings),
         max_size=settings.max_size,
         max_recipients=settings.max_recipients,
         max_errors=settings.max_errors,

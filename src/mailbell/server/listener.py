@@ -6,7 +6,6 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Callable
-from typing import Any
 
 from mailbell.errors import ListenError
 
@@ -15,6 +14,8 @@ ACCEPT_AT_ONCE = 64
 
 RETRY_ACCEPT = 0.25
 """Seconds to wait when the process is out of file descriptors; connections wait in the backlog meanwhile."""
+
+COMPLAIN_EVERY = 60.0
 
 logger = logging.getLogger("mailbell.smtp")
 
@@ -32,6 +33,7 @@ class Listener:
         self.sockets = sockets
         self._arrived = arrived
         self._loop = asyncio.get_running_loop()
+        self._complained_at = float("-inf")
         for listening in sockets:
             self._loop.add_reader(listening.fileno(), self._accept, listening)
 
@@ -54,10 +56,12 @@ class Listener:
                     return
                 continue  # this client was gone before it was accepted
             client.setblocking(False)
-            self._arrived(client, *_named(address))
+            self._arrived(client, *address[:2])
 
     def _rest(self, listening: socket.socket, error: OSError) -> None:
-        logger.error("no new connections for a moment: %s; raise the limit (ulimit -n)", error.strerror)
+        if self._loop.time() >= self._complained_at + COMPLAIN_EVERY:
+            self._complained_at = self._loop.time()
+            logger.error("new connections have to wait: %s; raise the limit (ulimit -n)", error.strerror)
         self._loop.remove_reader(listening.fileno())
         self._loop.call_later(RETRY_ACCEPT, self._go_on, listening)
 
@@ -94,10 +98,6 @@ def name(listening: socket.socket) -> str:
     """The socket's address for people: `127.0.0.1:25`, `[::]:25`."""
     host, port = listening.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _named(address: Any) -> tuple[str, int]:
-    return address[0].removeprefix("::ffff:"), address[1]
 
 
 def _bind(address: str, port: int) -> socket.socket:

@@ -1,4 +1,10 @@
-"""The memory that messages on their way in may take: above it connections pause, none is dropped."""
+"""The memory that messages on their way in may take: above it connections pause, none is dropped.
+
+Theory of operation. A connection says `hold` before the first octet of a message and after each chunk of it,
+and `release` at its end. Over the limit all holders pause but the one that has held longest: it always gets
+on, and when its message is stored, its octets are free. A holder that comes while the limit is passed pauses
+before it has read anything. So the limit is passed by one message and one chunk at most.
+"""
 
 from typing import Protocol
 
@@ -16,43 +22,54 @@ class Holder(Protocol):
 
 
 class Budget:
-    """Counts the octets held by all connections of the process.
-
-    Over the limit all pause but the one that has held longest: so one message always gets on, and when it is
-    stored its octets are free. It may go over the limit by its own size, no more.
-    """
+    """Counts the octets held by all connections of the process."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._used = 0
         self._held: dict[Holder, int] = {}  # in order of the first octet
         self._paused: set[Holder] = set()
-
-    @property
-    def used(self) -> int:
-        """Octets held at the moment."""
-        return self._used
+        self.used = 0
+        """Octets held at the moment; to be read only."""
 
     @property
     def paused(self) -> int:
-        """Connections that wait for memory."""
+        """How many connections wait for memory."""
         return len(self._paused)
 
     def hold(self, holder: Holder, octets: int) -> None:
         """The connection now holds so many octets."""
-        self._used += octets - self._held.get(holder, 0)
+        self.used += octets - self._held.get(holder, 0)
         self._held[holder] = octets
-        if self._used > self._limit and holder is not next(iter(self._held)) and holder not in self._paused:
-            self._paused.add(holder)
-            holder.pause()
+        if self.used > self._limit:
+            self._pause_all_but_the_first()
 
     def release(self, holder: Holder) -> None:
         """The connection holds nothing any more."""
-        self._used -= self._held.pop(holder, 0)
+        if holder not in self._held:
+            return
+        self.used -= self._held.pop(holder)
         self._paused.discard(holder)
-        while self._paused and self._used <= self._limit:
-            self._paused.pop().resume()
-        first = next(iter(self._held), None)
-        if first in self._paused:
-            self._paused.discard(first)
-            first.resume()
+        if not self._paused:
+            return
+        if self.used <= self._limit:
+            self._resume_all()
+        else:
+            self._resume(next(iter(self._held)))
+
+    def _pause_all_but_the_first(self) -> None:
+        first, *others = self._held
+        for holder in others:
+            if holder not in self._paused:
+                self._paused.add(holder)
+                holder.pause()
+        self._resume(first)
+
+    def _resume(self, holder: Holder) -> None:
+        if holder in self._paused:
+            self._paused.discard(holder)
+            holder.resume()
+
+    def _resume_all(self) -> None:
+        paused, self._paused = self._paused, set()
+        for holder in paused:
+            holder.resume()

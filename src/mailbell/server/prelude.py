@@ -7,8 +7,10 @@ that belongs to TLS or to the session.
 import asyncio
 import ipaddress
 import socket
-import struct
 from collections import OrderedDict
+from typing import NamedTuple
+
+from mailbell.server.access import plain
 
 HELLO = 0x16
 """The first octet of a TLS handshake record (RFC 8446 §5.1)."""
@@ -25,39 +27,52 @@ TLS_LOOK = 2.0
 PROXY_TIMEOUT = 5.0
 
 _V2 = b"\r\n\r\n\0\r\nQUIT\n"
-_MOST = 536
-"""A PROXY header is never longer than this (specification §2.1, §2.2: it fits the smallest segment)."""
+_V1_MOST = 107
+_MOST = 4096
+"""PROXY headers end: version 1 after 107 octets (specification §2.1); version 2 has room for TLVs."""
 
 _KNOWN = 4096
+_DOUBT = 100
+"""A source that has spoken both is looked at for so many connections more."""
 
 
 class ProxyError(Exception):
     """A proxy that should have sent a PROXY header did not."""
 
 
+class Endpoint(NamedTuple):
+    """Where a connection comes from."""
+
+    ip: str
+    port: int
+
+
 class Speakers:
-    """Remembers what each source spoke last: TLS from the first octet, or SMTP.
+    """Remembers what each source has spoken: TLS from the first octet, or SMTP.
 
     A server speaks first in SMTP, the client in TLS. To greet a TLS client is to break it; to wait for one
-    costs every other client that time. So only a stranger is waited for, and only once.
+    costs every other client that time. So a stranger is waited for, once; a TLS client is waited for longer;
+    and a source that has spoken both, being a machine with several programs, is waited for a little.
     """
 
     def __init__(self) -> None:
-        self._spoke_tls: OrderedDict[str, bool] = OrderedDict()
+        self._doubts: OrderedDict[str, int] = OrderedDict()  # connections still to be looked at
 
     def patience(self, ip: str) -> float:
         """Seconds to wait for a ClientHello before the greeting; 0 for a source known to speak SMTP."""
-        spoke_tls = self._spoke_tls.get(ip)
-        if spoke_tls is None:
-            return LOCAL_LOOK if ipaddress.ip_address(ip).is_loopback else FIRST_LOOK
-        return TLS_LOOK if spoke_tls else 0.0
+        doubts = self._doubts.get(ip, 1)
+        if doubts == _DOUBT:
+            return TLS_LOOK
+        if not doubts:
+            return 0.0
+        return LOCAL_LOOK if ipaddress.ip_address(ip).is_loopback else FIRST_LOOK
 
     def remember(self, ip: str, spoke_tls: bool) -> None:
         """This is what the source has spoken."""
-        self._spoke_tls[ip] = spoke_tls
-        self._spoke_tls.move_to_end(ip)
-        if len(self._spoke_tls) > _KNOWN:
-            self._spoke_tls.popitem(last=False)
+        self._doubts[ip] = _DOUBT if spoke_tls else max(self._doubts.get(ip, 1) - 1, 0)
+        self._doubts.move_to_end(ip)
+        if len(self._doubts) > _KNOWN:
+            self._doubts.popitem(last=False)
 
 
 async def speaks_tls(client: socket.socket, patience: float) -> bool:
@@ -70,7 +85,7 @@ async def speaks_tls(client: socket.socket, patience: float) -> bool:
     return first[:1] == bytes([HELLO])
 
 
-async def proxied(client: socket.socket) -> tuple[str, int] | None:
+async def proxied(client: socket.socket) -> Endpoint | None:
     """Take the PROXY header off the socket and return the real client's address and port.
 
     None for the proxy's own checks. ProxyError when there is none, or one that makes no sense, within 5 s.
@@ -81,59 +96,74 @@ async def proxied(client: socket.socket) -> tuple[str, int] | None:
     except TimeoutError:
         raise ProxyError("no PROXY header came within 5 s") from None
     client.recv(len(header))
-    return _parse_v2(header) if header.startswith(_V2) else _parse_v1(header)
+    return parse(header)
 
 
 async def _header(client: socket.socket) -> bytes:
     size = 0
     while True:
         peeked = await _peek(client, size + 1)
+        if not peeked:
+            raise ProxyError("the proxy closed the connection without a PROXY header; a health check perhaps")
         size = len(peeked)
-        end = _end(peeked)
-        if end:
-            return peeked[:end]
-        if size >= _MOST:
-            raise ProxyError("the PROXY header has no end")
+        length = header_length(peeked)
+        if length:
+            return peeked[:length]
 
 
-def _end(peeked: bytes) -> int:
-    """Where the header ends; 0 when more has to come."""
-    if _V2.startswith(peeked[:12]) and len(peeked) < 16:
+def header_length(octets: bytes) -> int:
+    """How long the PROXY header is that begins these octets; 0 when more of it has to come."""
+    if octets.startswith(_V2):
+        length = 16 + int.from_bytes(octets[14:16], "big") if len(octets) >= 16 else 0
+        if length > _MOST:
+            raise ProxyError(f"its PROXY header claims {length} octets")
+        return length if length <= len(octets) else 0
+    if _V2.startswith(octets):
         return 0
-    if peeked.startswith(_V2):
-        end = 16 + int(struct.unpack_from("!H", peeked, 14)[0])
-        return end if end <= len(peeked) else 0
-    if not b"PROXY ".startswith(peeked[:6]):
+    if not (octets.startswith(b"PROXY ") or b"PROXY ".startswith(octets)):
         raise ProxyError("the first octets are not a PROXY header; does the load balancer send one?")
-    return peeked.find(b"\r\n") + 2 if b"\r\n" in peeked else 0
+    end = octets.find(b"\r\n", 0, _V1_MOST) + 2
+    if end < 2 and len(octets) >= _V1_MOST:
+        raise ProxyError("its PROXY header has no end")
+    return end if end >= 2 else 0
 
 
-def _parse_v1(header: bytes) -> tuple[str, int] | None:
-    words = header.decode("ascii", "replace").split()
+def parse(header: bytes) -> Endpoint | None:
+    """Read a whole PROXY header. None where it names no client; ProxyError where it makes no sense."""
     try:
-        if words[1] == "UNKNOWN":
-            return None
-        return str(ipaddress.ip_address(words[2])), int(words[4])
+        return _parse_v2(header) if header.startswith(_V2) else _parse_v1(header)
     except (IndexError, ValueError):
-        raise ProxyError(f"the PROXY header makes no sense: {header!r}") from None
+        raise ProxyError(f"its PROXY header makes no sense: {header[:_V1_MOST]!r}") from None
 
 
-def _parse_v2(header: bytes) -> tuple[str, int] | None:
-    command, family = header[12], header[13]
-    if command == 0x20:  # LOCAL: a health check
+def _parse_v1(header: bytes) -> Endpoint | None:
+    _, kind, *rest = header[:-2].decode("ascii").split(" ")
+    if kind == "UNKNOWN":
         return None
-    try:
-        if family == 0x11:
-            return str(ipaddress.IPv4Address(header[16:20])), int(struct.unpack_from("!H", header, 24)[0])
-        if family == 0x21:
-            return str(ipaddress.IPv6Address(header[16:32])), int(struct.unpack_from("!H", header, 48)[0])
-    except (ValueError, struct.error):
-        raise ProxyError("the PROXY header is too short for its address family") from None
-    return None
+    address, _, port, _ = rest
+    expected = {"TCP4": 4, "TCP6": 6}.get(kind)
+    if ipaddress.ip_address(address).version != expected or not port.isdigit() or int(port) > 65535:
+        raise ValueError
+    return Endpoint(plain(address), int(port))
 
 
-async def _peek(client: socket.socket, more_than: int) -> bytes:
-    """Wait until at least so many octets are there (or the end is), and look at them without taking them."""
+def _parse_v2(header: bytes) -> Endpoint | None:
+    version_and_command, family = header[12], header[13]
+    if version_and_command == 0x20:  # LOCAL: the proxy's own health check
+        return None
+    if version_and_command != 0x21:
+        raise ValueError
+    size = {0x11: 4, 0x21: 16}.get(family)
+    if size is None:  # not TCP over IP: the proxy does not say who it is
+        return None
+    address, port = header[16 : 16 + size], header[16 + 2 * size : 18 + 2 * size]
+    if len(port) < 2:
+        raise ValueError
+    return Endpoint(plain(str(ipaddress.ip_address(address))), int.from_bytes(port, "big"))
+
+
+async def _peek(client: socket.socket, least: int) -> bytes:
+    """Wait for so many octets and look at what is there without taking it; b"" at the end."""
     loop = asyncio.get_running_loop()
     while True:
         await _readable(loop, client)
@@ -141,7 +171,7 @@ async def _peek(client: socket.socket, more_than: int) -> bytes:
             peeked = client.recv(_MOST, socket.MSG_PEEK)
         except BlockingIOError:
             continue
-        if len(peeked) >= more_than or not peeked:
+        if len(peeked) >= least or not peeked:
             return peeked
         await asyncio.sleep(0.01)  # it stays readable, so there is nothing to await for the next octet
 

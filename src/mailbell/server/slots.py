@@ -1,11 +1,14 @@
 """Slots: how many connections are served at once (HSYCO's `threads`), and the queue of those who wait."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import Protocol
 
 
 class Client(Protocol):
     """A connection, as the slots see it."""
+
+    ip: str
+    arrived_at: float
 
     def serve(self) -> None:
         """A slot is yours: greet."""
@@ -13,43 +16,54 @@ class Client(Protocol):
 
 
 class Slots:
-    """Hands out `limit` slots in order of arrival."""
+    """Hands out `limit` slots. Sources take turns, each in its own order of arrival.
+
+    So a source with many connections, be it a recorder with a burst of mails or somebody who means harm,
+    waits for itself, and not the others for it.
+    """
 
     def __init__(self, limit: int, queue_length: int) -> None:
         self._limit = limit
         self._queue_length = queue_length
-        self._waiting: OrderedDict[Client, None] = OrderedDict()
-        self._taken = 0
+        self._waiting: OrderedDict[str, deque[Client]] = OrderedDict()  # the next source first
+        self.taken = 0
+        self.waiting = 0
+        """How many are being served, and how many wait; to be read only."""
 
     @property
-    def taken(self) -> int:
-        """How many connections are being served."""
-        return self._taken
-
-    @property
-    def waiting(self) -> int:
-        """How many connections wait."""
-        return len(self._waiting)
+    def waiting_since(self) -> float | None:
+        """When the one that is next arrived; None when nobody waits."""
+        return next(iter(self._waiting.values()))[0].arrived_at if self._waiting else None
 
     def enter(self, client: Client) -> bool:
         """Serve the client now or let it wait; False when the queue is full as well."""
-        if self._taken < self._limit:
-            self._taken += 1
+        if self.taken < self._limit:
+            self.taken += 1
             client.serve()
-        elif len(self._waiting) < self._queue_length:
-            self._waiting[client] = None
+        elif self.waiting < self._queue_length:
+            self.waiting += 1
+            self._waiting.setdefault(client.ip, deque()).append(client)
         else:
             return False
         return True
 
     def give_up(self, client: Client) -> None:
-        """A client that waits has gone."""
-        self._waiting.pop(client, None)
+        """A client that waits has gone, or one that was never let in."""
+        queue = self._waiting.get(client.ip)
+        if queue and client in queue:
+            queue.remove(client)
+            self.waiting -= 1
+            if not queue:
+                del self._waiting[client.ip]
 
     def leave(self) -> None:
-        """A served client has gone; the one that has waited longest is served."""
-        self._taken -= 1
-        if self._waiting and self._taken < self._limit:
-            client, _ = self._waiting.popitem(last=False)
-            self._taken += 1
+        """A served client has gone; the next one is served."""
+        self.taken -= 1
+        if self._waiting and self.taken < self._limit:
+            ip, queue = self._waiting.popitem(last=False)
+            client = queue.popleft()
+            if queue:
+                self._waiting[ip] = queue  # at the end: it is the others' turn
+            self.waiting -= 1
+            self.taken += 1
             client.serve()

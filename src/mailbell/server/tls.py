@@ -2,9 +2,11 @@
 
 import datetime
 import ipaddress
+import logging
 import os
-import socket
 import ssl
+import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +23,17 @@ VERSIONS = {
     "1.3": ssl.TLSVersion.TLSv1_3,
 }
 
+HANDSHAKE_TIMEOUT = 20.0
+"""Seconds; a camera computes for five."""
+
 VALID_FOR = datetime.timedelta(days=825)
 RENEW_BEFORE = datetime.timedelta(days=30)
 
+logger = logging.getLogger("mailbell.smtp")
+
 
 class Certificate:
-    """A certificate and its key in PEM files: the user's, or a self-signed pair made in the data folder."""
+    """A certificate and its key in PEM files: the user's own."""
 
     def __init__(self, certificate: Path, key: Path) -> None:
         self.certificate = certificate
@@ -36,89 +43,141 @@ class Certificate:
         """Changes when a file does."""
         return tuple(path.stat().st_mtime_ns for path in (self.certificate, self.key))
 
+    def renew(self) -> None:
+        """Do what there is to do against expiry: nothing, it is the user's."""
+
 
 class TlsContext:
-    """The server's side of TLS for one I/O server. `current()` follows changes of the certificate's files."""
+    """The server's side of TLS for one I/O server. It follows the certificate's files."""
 
     def __init__(self, certificate: Certificate, minimum: str) -> None:
+        """StartupError when the certificate can't be used."""
         self._certificate = certificate
         self._minimum = minimum
-        self._stamp = certificate.stamp()
-        self._context = _context(certificate, minimum)
-
-    def reload_if_changed(self) -> bool:
-        """Read the certificate again when its files have changed. StartupError leaves the old one in use."""
-        stamp = self._certificate.stamp()
-        if stamp == self._stamp:
-            return False
-        self._stamp = stamp
-        self._context = _context(self._certificate, self._minimum)
-        return True
+        self._complaint = ""
+        self._stamp: tuple[int, ...] = ()
+        self._context = self._read()
 
     def current(self) -> ssl.SSLContext:
         """The context for a new handshake."""
         return self._context
 
+    def follow(self) -> None:
+        """Read the certificate again when its files have changed; one that is no use leaves the last one."""
+        try:
+            self._certificate.renew()
+            if self._certificate.stamp() != self._stamp:
+                self._context = self._read()
+                logger.info("%s: certificate read again", self._certificate.certificate)
+            self._complaint = ""
+        except (OSError, StartupError) as error:
+            if str(error) != self._complaint:  # once, not every second
+                logger.error("new certificate not used, the last one stays: %s", error)
+            self._complaint = str(error)
 
-def _context(certificate: Certificate, minimum: str) -> ssl.SSLContext:
+    def _read(self) -> ssl.SSLContext:
+        certificate, key = self._certificate.certificate, self._certificate.key
+        context = _context(self._minimum)
+        try:
+            self._stamp = self._certificate.stamp()
+            # With a password OpenSSL does not ask the terminal for the pass phrase of an encrypted key.
+            context.load_cert_chain(certificate, key, password="")
+        except OSError as error:  # ssl.SSLError is one
+            raise StartupError(
+                f"{certificate}: can't be used as a certificate with the key {key}: {_reason(error)}; "
+                "both must be readable PEM files that belong together, the key without a pass phrase"
+            ) from error
+        return context
+
+
+def _context(minimum: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = VERSIONS[minimum]
+    with (
+        warnings.catch_warnings()
+    ):  # Python does not like versions below 1.2 either, but a user asked for them
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = VERSIONS[minimum]
     if minimum in ("1.0", "1.1"):  # OpenSSL 3 refuses their SHA-1 signatures from security level 1 up
         context.set_ciphers("DEFAULT:@SECLEVEL=0")
-    try:
-        context.load_cert_chain(certificate.certificate, certificate.key)
-    except (OSError, ssl.SSLError) as error:
-        raise StartupError(
-            f"{certificate.certificate}: can't be used as a certificate with the key {certificate.key}: "
-            f"{error.strerror or error}; both must be PEM files that belong together and have no pass phrase"
-        ) from error
     return context
 
 
 def explain(error: Exception) -> str:
     """Why a TLS connection failed: OpenSSL's reason, and what to do about it."""
-    reason = getattr(error, "reason", None) or str(error) or type(error).__name__
-    for sign, remedy in _REMEDIES.items():
-        if sign in reason:
-            return f"TLS failed ({reason}): {remedy}."
-    return f"TLS failed: {reason}."
+    reason = _reason(error)
+    remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in reason), "")
+    return f"TLS failed ({reason}): {remedy}." if remedy else f"TLS failed: {reason}."
 
 
-_REJECTED = (
-    "the client did not accept our certificate; install it there, give mailbell one that the client trusts "
-    '(certificate, key), or set tls = "off"'
+def _reason(error: Exception) -> str:
+    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+    return reason or type(error).__name__
+
+
+_TRUST = (
+    "install it there, give mailbell one that the client trusts "
+    '(certificate, key), or set tls = "off" so that the client sends without TLS'
 )
+LEFT_AT_TLS = (
+    f"The client left as soon as TLS was on, without a word; if it does not accept our certificate: {_TRUST}."
+)
+_REJECTED = f"the client did not accept our certificate; {_TRUST}"
 _TOO_OLD = 'the client knows only old TLS; set tls_min = "1.0" on this I/O server'
+_LEFT = f"the client left during the handshake; if it does not accept our certificate: {_TRUST}"
 _REMEDIES = {
     "ALERT_UNKNOWN_CA": _REJECTED,
     "ALERT_BAD_CERTIFICATE": _REJECTED,
     "ALERT_CERTIFICATE": _REJECTED,
+    "ALERT_UNSUPPORTED_CERTIFICATE": _REJECTED,
     "UNSUPPORTED_PROTOCOL": _TOO_OLD,
+    "UNKNOWN_PROTOCOL": _TOO_OLD,
+    "VERSION_TOO_LOW": _TOO_OLD,
     "NO_SHARED_CIPHER": _TOO_OLD,
     "NO_SHARED_SIGNATURE": _TOO_OLD,
     "NO_SUITABLE_SIGNATURE": _TOO_OLD,
-    "WRONG_VERSION_NUMBER": "the client did not speak TLS; choose TLS or SSL there, or STARTTLS here",
+    "ALERT_PROTOCOL_VERSION": "the client does not like our TLS versions; see tls_min of this I/O server",
+    "WRONG_VERSION_NUMBER": "the client did not speak TLS; switch TLS or SSL on there, or let it send to a "
+    'port with tls = "starttls"',
     "HTTP_REQUEST": "the client spoke HTTP; this is an SMTP server",
+    "SSL handshake is taking longer": "the client did not finish the handshake in time; if it does not speak "
+    'TLS from the start, let it send to a port with tls = "starttls"',
+    "ConnectionResetError": _LEFT,
+    "reset by peer": _LEFT,
+    "EOF": _LEFT,
 }
 
 
-def self_signed(folder: Path, hostname: str, clock: Clock) -> Certificate:
-    """Return the certificate of the data folder, made when there is none or it is about to expire."""
-    pair = Certificate(folder / "tls" / "certificate.pem", folder / "tls" / "key.pem")
-    now = datetime.datetime.fromtimestamp(clock.time(), datetime.UTC)
-    if not _good_until(pair, now + RENEW_BEFORE):
-        _make(pair, hostname, now)
-    return pair
+class SelfSigned(Certificate):
+    """The certificate of the data folder, made when there is none, and again before it expires."""
+
+    def __init__(self, folder: Path, hostname: str, clock: Clock) -> None:
+        super().__init__(folder / "tls" / "certificate.pem", folder / "tls" / "key.pem")
+        self._hostname = hostname
+        self._clock = clock
+        self._renew_at = float("-inf")
+        self.renew()
+
+    def renew(self) -> None:
+        """Make it anew when it is about to expire, and where there is none that is any use."""
+        now = datetime.datetime.fromtimestamp(self._clock.time(), datetime.UTC)
+        if now.timestamp() < self._renew_at:
+            return
+        if (_expiry(self) or now) - RENEW_BEFORE <= now:
+            _make(self, self._hostname, now)
+        self._renew_at = ((_expiry(self) or now) - RENEW_BEFORE).timestamp()
 
 
-def _good_until(pair: Certificate, moment: datetime.datetime) -> bool:
+def _expiry(pair: Certificate) -> datetime.datetime | None:
+    """When it expires; None where there is none, or it is no use (a power cut between the two files)."""
     from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
         certificate = x509.load_pem_x509_certificate(pair.certificate.read_bytes())
-    except FileNotFoundError:
-        return False
-    return pair.key.exists() and certificate.not_valid_after_utc > moment
+        key = load_pem_private_key(pair.key.read_bytes(), None)
+    except (FileNotFoundError, ValueError):
+        return None
+    return certificate.not_valid_after_utc if certificate.public_key() == key.public_key() else None
 
 
 def _make(pair: Certificate, hostname: str, now: datetime.datetime) -> None:
@@ -156,17 +215,11 @@ def _make(pair: Certificate, hostname: str, now: datetime.datetime) -> None:
 def _names(hostname: str) -> "list[x509.GeneralName]":
     from cryptography import x509
 
-    names: list[x509.GeneralName] = [x509.DNSName(hostname), x509.DNSName("localhost")]
-    addresses = {"127.0.0.1", "::1", *_own_addresses(hostname)}
+    addresses = {"127.0.0.1", "::1"}
+    with suppress(ValueError):  # a name, not an address
+        addresses.add(str(ipaddress.ip_address(hostname)))
+    names: list[x509.GeneralName] = [x509.DNSName(name) for name in dict.fromkeys((hostname, "localhost"))]
     return names + [x509.IPAddress(ipaddress.ip_address(address)) for address in sorted(addresses)]
-
-
-def _own_addresses(hostname: str) -> set[str]:
-    try:
-        found = socket.getaddrinfo(hostname, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except OSError:  # a name, not an address: nothing to add, and nobody is asked
-        return set()
-    return {str(info[4][0]) for info in found}
 
 
 def _write(path: Path, content: bytes) -> None:

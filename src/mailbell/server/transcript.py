@@ -5,16 +5,21 @@ Kept in memory. They are what an integrator reads when a device just says *faile
 
 from collections import deque
 from collections.abc import Iterator
+from operator import attrgetter
 
 import msgspec
 
 from mailbell.clock import Clock
 
 KEEP_CONNECTIONS = 200
-KEEP_LINES = 400  # of one connection: a device that stays connected for a year must not fill the memory
+"""Of those that brought mail, and as many of those that brought none: the busy don't hide the failing."""
+
+KEEP_LINES = 200
+KEEP_TEXT = 500
+"""Of one connection, and of one line: a device that stays for a year, or talks rubbish, fills no memory."""
 
 
-class Line(msgspec.Struct, frozen=True):
+class Line(msgspec.Struct, frozen=True, gc=False):
     """A line of a dialogue: seconds since its begin, `<` in, `>` out or `=` state, and the text."""
 
     at: float
@@ -57,8 +62,10 @@ class Transcript:
         self._began = clock.monotonic()
 
     def record(self, mark: str, text: str) -> None:
-        """Write a line down."""
+        """Write a line down. Control characters are as they came: who shows it has to escape them."""
         self.said += 1
+        if len(text) > KEEP_TEXT:
+            text = text[:KEEP_TEXT] + "…"
         self.lines.append(Line(self._clock.monotonic() - self._began, mark, text))
 
     @property
@@ -77,7 +84,8 @@ class Transcripts:
 
     def __init__(self, clock: Clock, keep: int = KEEP_CONNECTIONS) -> None:
         self._clock = clock
-        self._ended: deque[Transcript] = deque(maxlen=keep)
+        self._failed: deque[Transcript] = deque(maxlen=keep)
+        self._good: deque[Transcript] = deque(maxlen=keep)
         self._open: dict[int, Transcript] = {}
         self._next = 1
 
@@ -92,12 +100,14 @@ class Transcripts:
         """Close it, with the sentence why the connection ended."""
         transcript.ended_at = self._clock.time()
         transcript.outcome = outcome
-        self._ended.append(transcript)
+        (self._failed if transcript.failed else self._good).append(transcript)
         self._open.pop(transcript.id, None)
 
     def __iter__(self) -> Iterator[Transcript]:
         """All of them, newest first."""
-        yield from sorted([*self._open.values(), *self._ended], key=lambda transcript: -transcript.id)
+        yield from sorted(
+            [*self._open.values(), *self._failed, *self._good], key=attrgetter("id"), reverse=True
+        )
 
     def get(self, id_: int) -> Transcript | None:
         """The transcript with this number, if it is still kept."""
