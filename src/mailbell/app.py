@@ -22,6 +22,7 @@ from mailbell.delivery.alignment import Alignment
 from mailbell.delivery.consumer import Delivery
 from mailbell.delivery.feed import Feed
 from mailbell.delivery.monitor import Monitor, Watermark
+from mailbell.delivery.pace import Pace
 from mailbell.event.convert import ConvertOptions
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.sqlite import SqliteJournal
@@ -156,7 +157,7 @@ class App:
             alignment,
             self.clock,
             on_delivered=mark.move,
-            in_turn=True,
+            in_turn=Pace(self.clock, lambda: self.journal.last_sequence),
         )
         self._begin(stack, monitor)
         for name, each in settings.sinks.items():

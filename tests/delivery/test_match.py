@@ -5,8 +5,7 @@ import time
 import pytest
 
 from mailbell.delivery.match import Match
-from mailbell.event.convert import ConvertOptions, convert
-from mailbell.event.schema import MailEvent
+from mailbell.event.convert import Converted, ConvertOptions, convert
 from mailbell.mail import Envelope, Mail, Source
 from mailbell.settings import MatchSettings
 
@@ -33,10 +32,10 @@ Content-Transfer-Encoding: base64
 """.replace("\n", "\r\n")
 
 
-def event(raw: str = RAW) -> MailEvent:
+def event(raw: str = RAW) -> Converted:
     source = Source("192.168.1.7", 4711, "gate", "camera")
     envelope = Envelope("Gate@cameras.lan", ("alarms@bell.lan", "log@bell.lan"))
-    return convert(Mail("id", 0, "cameras", source, envelope, raw.encode()), ConvertOptions()).event
+    return convert(Mail("id", 0, "cameras", source, envelope, raw.encode()), ConvertOptions())
 
 
 HOLD = [

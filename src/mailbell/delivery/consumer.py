@@ -11,6 +11,7 @@ from mailbell.delivery.alignment import Alignment
 from mailbell.delivery.backoff import next_attempt
 from mailbell.delivery.feed import Feed
 from mailbell.delivery.monitor import Watermark
+from mailbell.delivery.pace import Pace
 from mailbell.delivery.selection import Selection
 from mailbell.errors import MailGone, SinkUnavailable
 from mailbell.event.convert import Converted
@@ -40,9 +41,9 @@ class Delivery:
         clock: Clock,
         behind: Watermark | None = None,
         on_delivered: Callable[[Converted, int], None] | None = None,
-        in_turn: bool = False,
+        in_turn: Pace | None = None,
     ) -> None:
-        """`behind`: deliver only what this has passed. `in_turn`: without a task for each event.
+        """`behind`: deliver only what this has passed. `in_turn`: at this pace, without a task for each.
 
         That is for a sink that never waits (the monitor): most of its cost would be tasks.
         """
@@ -81,10 +82,12 @@ class Delivery:
             self._begin(claim)
         while True:
             for claim in await self._claim():
-                if self._in_turn:
-                    await self._deliver(claim, self._is_fresh(claim))
-                else:
+                if self._in_turn is None:
                     self._begin(claim)
+                else:
+                    began = self._clock.monotonic()
+                    await self._deliver(claim, self._is_fresh(claim))
+                    await self._in_turn.keep(began)
 
     def pause(self, reason: str) -> None:
         """Deliver nothing until `resume`, or the next start. Events wait in the journal."""
@@ -178,7 +181,7 @@ class Delivery:
             return
         if self._behind is not None:
             await self._behind.reached(item.mail.ioserver, claim.sequence)
-        suppressed = self._selection.admit(item.event, claim.sequence, self._clock.time(), fresh=fresh)
+        suppressed = self._selection.admit(item, claim.sequence, self._clock.time(), fresh=fresh)
         if suppressed is None:
             self.consumer.ack(claim)
             return
@@ -192,7 +195,7 @@ class Delivery:
         except (
             Exception
         ) as error:  # a sink's bug is that sink's trouble: logged whole, and the event is tried again
-            logger.exception("sink %s failed on %s", self.sink.name, item.event.id)
+            logger.exception("sink %s failed on %s", self.sink.name, item.mail.id)
             return Retry(f"{type(error).__name__}: {error}")
 
     def _settle(self, claim: Claim, item: Converted, outcome: Outcome) -> None:
@@ -219,11 +222,11 @@ class Delivery:
             self._park(claim, item, f"given up after {claim.attempt} tries: {reason}")
             return
         logger.warning(
-            "sink %s: %s is tried again in %.0f s: %s", self.sink.name, item.event.id, at - now, reason
+            "sink %s: %s is tried again in %.0f s: %s", self.sink.name, item.mail.id, at - now, reason
         )
         self.consumer.retry(claim, at, reason)
 
     def _park(self, claim: Claim, item: Converted, reason: str) -> None:
-        logger.error("sink %s: %s is parked: %s", self.sink.name, item.event.id, reason)
+        logger.error("sink %s: %s is parked: %s", self.sink.name, item.mail.id, reason)
         self.consumer.park(claim, reason)
         self._selection.settled(claim.sequence)

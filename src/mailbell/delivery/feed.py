@@ -39,7 +39,7 @@ class Feed:
         """In a thread, once for all who ask meanwhile."""
         converting = self._converting.get(sequence)
         if converting is None:
-            converting = asyncio.get_running_loop().run_in_executor(None, convert, mail, options)
+            converting = asyncio.get_running_loop().run_in_executor(None, _convert_whole, mail, options)
             self._converting[sequence] = converting
             converting.add_done_callback(lambda _: self._converting.pop(sequence))
         item = await asyncio.shield(converting)  # the cancellation of one who waits is not the others'
@@ -52,3 +52,10 @@ class Feed:
             _, oldest = self._kept.popitem(last=False)
             self._octets -= len(oldest.mail.raw)
         return item
+
+
+def _convert_whole(mail: Mail, options: ConvertOptions) -> Converted:
+    """Both forms at once, so that nothing is left to be done on the loop."""
+    item = convert(mail, options)
+    _ = item.event, item.value
+    return item

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 import regex
 
+from mailbell.event.convert import Converted
 from mailbell.event.schema import MailEvent
 from mailbell.settings import MatchSettings
 
@@ -34,9 +35,9 @@ class Match:
     def __init__(self, settings: MatchSettings) -> None:
         self._tests = tuple(_tests(settings))
 
-    def __call__(self, event: MailEvent) -> bool:
+    def __call__(self, item: Converted) -> bool:
         """Does the sink get this event?"""
-        return all(test(event) for test in self._tests)
+        return all(test(item.event) for test in self._tests)
 
 
 def _tests(settings: MatchSettings) -> Iterable[Test]:

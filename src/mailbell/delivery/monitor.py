@@ -24,8 +24,8 @@ class Monitor:
 
     async def deliver(self, item: Converted) -> Outcome:
         """The data point is *forced*: it fires for every mail, also when the value equals the last one."""
-        self._state.set_io(item.event.name, item.value)
-        logger.info("IO MONITOR FORCED: %s = %s", item.event.name, item.value)
+        self._state.set_io(item.name, item.value)
+        logger.info("IO MONITOR FORCED: %s = %s", item.name, item.value)
         return Delivered()
 
     async def stop(self) -> None:

@@ -2,7 +2,7 @@
 
 from mailbell.delivery.cooldown import Cooldown, Dedupe
 from mailbell.delivery.match import Match
-from mailbell.event.schema import MailEvent
+from mailbell.event.convert import Converted
 from mailbell.settings import SinkSettings
 
 
@@ -15,18 +15,18 @@ class Selection:
         self._cooldown = Cooldown(settings.cooldown) if settings.cooldown else None
         self._counts: dict[int, int] = {}
 
-    def admit(self, event: MailEvent, sequence: int, now: float, *, fresh: bool) -> int | None:
+    def admit(self, item: Converted, sequence: int, now: float, *, fresh: bool) -> int | None:
         """None: the sink does not get it. Else how many like it the cooldown has suppressed before.
 
         A retry or a replay is not `fresh`: it was let through before, and is no repeat of itself.
         """
-        if not self._match(event):
+        if not self._match(item):
             return None
         if not fresh:
             return self._counts.get(sequence, 0)
-        if self._dedupe is not None and self._dedupe.repeated(event, now):
+        if self._dedupe is not None and self._dedupe.repeated(item.event, now):
             return None
-        count = 0 if self._cooldown is None else self._cooldown.admit(event, now)
+        count = 0 if self._cooldown is None else self._cooldown.admit(item.event, now)
         if count:
             self._counts[sequence] = count
         return count

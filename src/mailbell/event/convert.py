@@ -48,21 +48,26 @@ class ConvertOptions(msgspec.Struct, frozen=True):
 
 
 class Converted:
-    """A mail and everything derived from it, in the forms that sinks ask for."""
+    """A mail and all that is derived from it, in the forms that sinks ask for, each made when asked for."""
 
     def __init__(self, mail: Mail, options: ConvertOptions) -> None:
         self.mail = mail
+        self.name = f"{mail.ioserver}.mail"
         self._options = options
-        message = _Message(mail.raw, options.charset)
-        self._root = message.root
-        self._files = message.files
-        self.event = _event(mail, message)
+        self._message = _Message(mail.raw, options.charset)
+
+    @cached_property
+    def event(self) -> MailEvent:
+        """The full form."""
+        return _event(self.mail, self._message)
 
     @cached_property
     def value(self) -> str:
         """The HSYCO form: the value of the `mail` data point, compact JSON (spec/hsyco-smtpserver.md)."""
-        rawbody, fallback = self._options.rawbody, self._options.charset
-        return hsyco.value(self.event.headers, self._root, self.mail.raw, rawbody=rawbody, fallback=fallback)
+        message, rawbody = self._message, self._options.rawbody
+        return hsyco.value(
+            message.headers, message.root, message.raw, rawbody=rawbody, fallback=message.fallback
+        )
 
     @cached_property
     def json(self) -> bytes:
@@ -78,7 +83,7 @@ class Converted:
 
     def attachment(self, index: int) -> bytes:
         """The decoded octets of the attachment with this index; IndexError when there is none."""
-        return self._files[index].octets(self.mail.raw, Defects())
+        return self._message.files[index].octets(self.mail.raw, Defects())
 
 
 def convert(mail: Mail, options: ConvertOptions) -> Converted:
@@ -96,6 +101,7 @@ class _Message:
         self.root = parse(raw, fallback, self.defects)
         body = choose(self.root, raw)
         self.files = body.attachments
+        self._body = body
         self.label = next(
             (leaf.charset for leaf in (self.root, *body.plain, *body.html) if leaf.charset), None
         )
@@ -103,8 +109,16 @@ class _Message:
         self.lines: dict[str, list[str]] = {}
         self.first: dict[str, str] = {}
         self.headers = tuple(self._header(field) for field in self.root.fields)
-        self.plain = self._read(body.plain)
-        self.html = self._read(body.html)
+
+    @cached_property
+    def plain(self) -> Decoded | None:
+        """The text that is text/plain."""
+        return self._read(self._body.plain)
+
+    @cached_property
+    def html(self) -> Decoded | None:
+        """The text that is text/html."""
+        return self._read(self._body.html)
 
     def _header(self, field: header.Field) -> HeaderField:
         name = field.name.lower()

@@ -81,7 +81,7 @@ class ScriptRunner:
     async def mail(self, item: Converted) -> None:
         """Tell the script of a mail; returns when its callbacks are over. ScriptDied has been logged."""
         event = item.json if self._version.handlers.get("on_mail") else None
-        await self.fire(IO, item.event.name, item.value, event)
+        await self.fire(IO, item.name, item.value, event)
 
     async def fire(self, kind: str, key: str, value: str = "", event: bytes | None = None) -> None:
         """Fire a trigger: one at a time, in the order of the calls. ScriptDied has been logged already."""

@@ -70,10 +70,10 @@ async def _test_run(path: Path, source: str, limits: Limits, state: IoState) -> 
     request = load_request(path, source, limits) | {
         "run": 0,
         "kind": IO,
-        "key": item.event.name,
+        "key": item.name,
         "value": item.value,
         "variables": known.variables,
-        "points": known.points | {item.event.name: item.value},
+        "points": known.points | {item.name: item.value},
         "active": True,
     }
     try:

@@ -1,0 +1,48 @@
+"""Pace: while mail is coming in, delivering takes a share of the processor, no more.
+
+Receiving and delivering run on one event loop. A 250 waits for the loop; an event may wait a little. So when
+both want all of it, the monitor, behind which all sinks stand, rests between its turns. What is left over is
+delivered as soon as less comes in: at full speed, for then nobody is in the way.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from mailbell.clock import Clock
+
+SHARE = 0.25
+"""The part of the time that delivering may take while mail comes in."""
+
+CREDIT = 0.02
+"""Seconds of delivering that may be ahead of the share: a burst that is no load is not slowed down."""
+
+
+class Pace:
+    """Counts the time that deliveries take, and says how long to rest."""
+
+    def __init__(self, clock: Clock, arrived: Callable[[], int]) -> None:
+        """`arrived` counts the mails taken in so far."""
+        self._clock = clock
+        self._arrived = arrived
+        self._seen = arrived()
+        self._at = clock.monotonic()
+        self._ahead = 0.0
+
+    def pause(self, spent: float) -> float:
+        """Seconds to rest, after a delivery that has taken `spent` seconds of the loop."""
+        now = self._clock.monotonic()
+        self._ahead = max(0.0, self._ahead + spent / SHARE - (now - self._at))
+        self._at = now
+        if self._ahead <= CREDIT:
+            return 0.0
+        if self._arrived() == self._seen:  # nobody is in the way
+            self._ahead = 0.0
+            return 0.0
+        self._seen = self._arrived()
+        return self._ahead
+
+    async def keep(self, began: float) -> None:
+        """Rest, if a delivery that began at this moment has used the share up."""
+        pause = self.pause(self._clock.monotonic() - began)
+        if pause:
+            await asyncio.sleep(pause)
