@@ -40,7 +40,7 @@ def compile_lock(
         "--no-emit-find-links",
     ]
     command += [f"--output-file=requirements/{name}.txt", *(f"--group={group}" for group in groups), *upgrade]
-    command += ["pyproject.toml"] if project else []
+    command += ["--all-extras", "pyproject.toml"] if project else []
     command += [f"--constraints=requirements/{held_to}.txt"] if held_to else []
     subprocess.run(command, check=True, cwd=Path(__file__).parent.parent)
 
