@@ -28,7 +28,7 @@ HOSTILE = {
         r" \+ .*bad\.js.*memory",
     ),
     "grows.py": (
-        "def IOEvent(name, value):\n    all = []\n    while __run == 1:\n        all.append(bytearray(2**20))\n",
+        "def IOEvent(name, value):\n    all = []\n    while __run == 1:\n        all += [bytearray(2**20)]\n",
         r" \+ .*bad\.py.*MemoryError",
     ),
     "kills.py": (

@@ -5,6 +5,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,20 @@ async def test_a_damaged_journal(tmp_path: Path) -> None:
     journal.write_bytes(damaged)
     assert "journal.db" in only_line(run(tmp_path / "mailbell.toml"), 1)
     assert journal.read_bytes() == damaged
+
+
+def test_closed_standard_descriptors_do_no_harm(tmp_path: Path) -> None:
+    config, _ = configure(tmp_path)
+    command = f"exec {sys.executable} -m mailbell serve -c {config} <&- >&- 2>&-"
+    process = subprocess.Popen(["/bin/sh", "-c", command])
+    try:
+        log = tmp_path / "data" / "logs"
+        for _ in range(500):
+            if any("send a first mail" in each.read_text() for each in log.glob("*/*.log")):
+                break
+            time.sleep(0.02)
+        else:
+            pytest.fail("it did not come up")
+    finally:
+        process.terminate()
+    assert process.wait(10) == 0

@@ -1,5 +1,6 @@
 """`mailbell serve`."""
 
+import os
 from pathlib import Path
 
 import click
@@ -21,9 +22,19 @@ from mailbell.cli.options import config_option
 @click.pass_context
 def serve(ctx: click.Context, config: Path | None, port: int | None, data: Path | None) -> None:
     """Run the server, until Ctrl-C or SIGTERM."""
+    _open_standard_descriptors()
     from mailbell.config import load
 
     settings = load(config, port=port, data=data)
     from mailbell.app import run  # after the settings: their problems show at once
 
     ctx.exit(run(settings))
+
+
+def _open_standard_descriptors() -> None:
+    """Where the parent has closed 0, 1 or 2, our sockets would get those numbers, which libuv can't close."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one

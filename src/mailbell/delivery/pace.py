@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from mailbell.clock import Clock
 
-SHARE = 0.25
+SHARE = 0.2
 """The part of the time that delivering may take while mail comes in."""
 
 CREDIT = 0.02
