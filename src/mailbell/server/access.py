@@ -50,17 +50,18 @@ class Sources:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._open: Counter[str] = Counter()
+        self.open: Counter[str] = Counter()
+        """To be read only."""
 
     def enter(self, ip: str) -> bool:
         """Count one more; False when this address has its share already."""
-        if self._open[ip] >= self._limit:
+        if self.open[ip] >= self._limit:
             return False
-        self._open[ip] += 1
+        self.open[ip] += 1
         return True
 
     def leave(self, ip: str) -> None:
         """One less."""
-        self._open[ip] -= 1
-        if not self._open[ip]:
-            del self._open[ip]
+        self.open[ip] -= 1
+        if not self.open[ip]:
+            del self.open[ip]

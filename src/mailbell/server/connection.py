@@ -4,8 +4,7 @@ import asyncio
 import logging
 import secrets
 import ssl
-from collections.abc import Coroutine
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from mailbell.clock import Clock
 from mailbell.errors import JournalError, JournalFull
@@ -27,6 +26,9 @@ PIECE = 16 * 2**10
 """Octets of commands that are read in one go: 256 KiB of HELP would take 0.3 s, and 10 MiB of replies."""
 
 TLS_HANDSHAKE = 0x16
+
+TO_SAY_WHY = 1.0
+"""Seconds that a handshake has to say why it failed, once the connection is lost."""
 
 logger = logging.getLogger("mailbell.smtp")
 
@@ -59,6 +61,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "__weakref__",
         "_ahead",
+        "_checking",
         "_deaf",
         "_heard",
         "_holds",
@@ -69,8 +72,8 @@ class Connection(asyncio.Protocol):
         "_session",
         "_short_of_memory",
         "_storing",
-        "_task",
         "_transport",
+        "_upgrading",
         "_will_read",
         "client",
     )
@@ -83,7 +86,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._outcome = ""
         self._storing: asyncio.Task[None] | None = None
-        self._task: asyncio.Task[None] | None = None  # a handshake or a check of a password
+        self._checking: asyncio.Task[None] | None = None
+        self._upgrading: asyncio.Task[None] | None = None
         self._ahead = b""  # read from the socket, not yet by the session
         self._will_read = False
         self._reading = True
@@ -120,6 +124,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client says no more; an answer that is still owed is given before the line is closed."""
         self._feed_the_rest()
+        self._note_loss(None)
         self._session.receive_eof()
         self._advance()
         return not self._session.closed and self._session.tls is None  # TLS has no half-closed state
@@ -134,13 +139,19 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        if self._upgrading is None:
+            self._lost(exc)
+        else:  # it knows why it failed, and is about to say so
+            asyncio.get_running_loop().call_later(TO_SAY_WHY, self._upgrading.cancel)
+
+    def _lost(self, exc: Exception | None) -> None:
         if not self._session.closed:
             self._feed_the_rest()  # a mail is taken at its dot, whatever comes after
             self._note_loss(exc)
             self._session.receive_eof()
             self._take_events()
-        if self._task is not None:
-            self._task.cancel()
+        if self._checking is not None:
+            self._checking.cancel()
         if self._storing is None:
             self._host.ended(self, self._outcome)
 
@@ -176,6 +187,8 @@ class Connection(asyncio.Protocol):
         self._outcome = self._outcome or outcome
         if self._transport is not None:
             self._transport.abort()
+        if self._upgrading is not None:
+            self._upgrading.cancel()
 
     async def stored(self) -> None:
         """Return when no mail is on its way into the journal."""
@@ -231,7 +244,7 @@ class Connection(asyncio.Protocol):
                 self._authenticate(event)
             case StartTls():
                 self._feed_the_rest()  # in clear, so discarded
-                self._begin(self._upgrade())
+                self._upgrading = asyncio.get_running_loop().create_task(self._upgrade())
             case Close(reason):
                 self._outcome = self._outcome or reason
 
@@ -275,7 +288,8 @@ class Connection(asyncio.Protocol):
         elif self._host.authenticator is None:  # auth = "any"
             self._session.credentials_checked(True)
         else:
-            self._begin(self._check(self._host.authenticator, credentials))
+            work = self._check(self._host.authenticator, credentials)
+            self._checking = asyncio.get_running_loop().create_task(work)
 
     async def _check(self, authenticator: Authenticator, credentials: Credentials) -> None:
         try:
@@ -292,24 +306,29 @@ class Connection(asyncio.Protocol):
 
     async def _upgrade(self) -> None:
         """STARTTLS: the loop puts TLS between the socket and us."""
-        assert self._transport is not None and self._host.tls is not None  # noqa: S101  it was offered
+        raw, context = self._transport, self._host.tls
+        assert raw is not None and context is not None  # noqa: S101  it was offered
+        transport = None
         try:
             transport = await asyncio.get_running_loop().start_tls(
-                self._transport,
-                self,
-                self._host.tls.current(),
-                server_side=True,
-                ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
+                raw, self, context.current(), server_side=True, ssl_handshake_timeout=HANDSHAKE_TIMEOUT
             )
+            if transport is not None and transport.get_extra_info("ssl_object") is None:
+                transport = (
+                    None  # the line was cut: asyncio returns None then, uvloop a transport without TLS
+                )
         except (OSError, RuntimeError) as error:  # RuntimeError: uvloop, where the client had gone before
-            self.abort(explain(error))
-            return
-        if transport is None:  # the client had gone by the end of the handshake
-            return
-        self._transport = transport
-        self._reading = True
-        self._secured(transport)
-        self._advance()
+            self._outcome = self._outcome or explain(error)
+        finally:
+            self._upgrading = None
+            if transport is None:  # the loop does not say connection_lost() in the middle of a handshake
+                raw.abort()
+                self._lost(None)
+        if transport is not None:
+            self._transport = transport
+            self._reading = True
+            self._secured(transport)
+            self._advance()
 
     # Small doings.
 
@@ -334,9 +353,6 @@ class Connection(asyncio.Protocol):
         self._holds = False
         self._patience.begin_again(self._host.clock.monotonic())
         self._host.budget.release(self)
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        self._task = asyncio.get_running_loop().create_task(work)
 
     def _flush(self) -> None:
         data = self._session.data_to_send()
