@@ -580,6 +580,7 @@ class NatsSettings(PayloadSettings, frozen=True, kw_only=True, tag_field="type",
 class MqttSettings(SinkSettings, frozen=True, kw_only=True, tag_field="type", tag="mqtt"):
     """An MQTT broker, and through it Home Assistant. All is published at QoS 1."""
 
+    max_in_flight: Annotated[Count, Meta(description="The most events handed to the sink at once.")] = 32
     url: Annotated[
         MqttUrl, Meta(description="The broker: `mqtt://host`, or `mqtts://host` with TLS; a port may follow.")
     ] = "mqtt://127.0.0.1"
@@ -610,7 +611,7 @@ class MqttSettings(SinkSettings, frozen=True, kw_only=True, tag_field="type", ta
     ] = Size(2_000_000)
     timeout: Annotated[
         PositiveDuration,
-        Meta(description="Without an acknowledgement after so long, the event is tried again."),
+        Meta(description="A broker that acknowledges nothing for so long has hung; we connect anew."),
     ] = Duration(30)
     homeassistant: Annotated[
         bool, Meta(description="true: devices show up in Home Assistant by themselves.")
@@ -625,6 +626,8 @@ class MqttSettings(SinkSettings, frozen=True, kw_only=True, tag_field="type", ta
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key go together: give both, or none")
+        if self.password and not self.user:
+            raise ValueError("password needs user")
         if not self.url.startswith("mqtts:") and (self.ca or self.certificate):
             raise ValueError('ca, certificate and key are for TLS: write url = "mqtts://…"')
 

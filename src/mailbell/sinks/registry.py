@@ -11,6 +11,7 @@ from mailbell.scripting.state import IoState
 from mailbell.settings import (
     AppriseSettings,
     CommandSettings,
+    MqttSettings,
     NatsSettings,
     ScriptSettings,
     SinkSettings,
@@ -49,6 +50,10 @@ def make(name: str, settings: SinkSettings, state: IoState) -> Sink:
             from mailbell.sinks.nats import NatsSink
 
             return NatsSink(name, settings)
+        case MqttSettings():
+            from mailbell.sinks.mqtt import MqttSink
+
+            return MqttSink(name, settings)
         case _:
             return cast("Sink", _load(str(settings.__struct_config__.tag))(name, settings))
 
