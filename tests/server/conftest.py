@@ -111,6 +111,10 @@ Serve = Callable[..., Awaitable[Serving]]
 Connect = Callable[..., Awaitable[Client]]
 
 
+async def no_nap(_: float) -> None:
+    """Instead of the pause before an answer to somebody who guesses."""
+
+
 @pytest.fixture
 def clock() -> HandClock:
     return HandClock()
@@ -146,7 +150,7 @@ async def serve(journal: SqliteJournal, clock: HandClock, certificate: Certifica
                 clock,
                 budget=Budget(budget),
                 tls=None if wanted.tls == "off" else TlsContext(certificate, wanted.tls_min),
-                authenticator=Authenticator(Users(wanted.users), clock) if wanted.users else None,
+                authenticator=Authenticator(Users(wanted.users), clock, no_nap) if wanted.users else None,
             )
             await server.start()
             stack.push_async_callback(server.stop, 0.5)

@@ -96,9 +96,15 @@ def test_no_client_named(header: bytes) -> None:
 
 @pytest.mark.parametrize(
     "octets",
-    [b"EHLO x\r\n", b"PROXY TCP4 " + b"1" * 120, SIGNATURE + b"\x21\x11\xff\xff", b"\x16\x03\x01", b"\r\nQUIT\r\n"],
+    [
+        b"EHLO x\r\n",
+        b"PROXY TCP4 " + b"1" * 120,
+        SIGNATURE + b"\x21\x11\xff\xff",
+        b"\x16\x03\x01",
+        b"\r\nQUIT\r\n",
+    ],
     ids=["SMTP", "endless", "huge", "TLS", "almost"],
-)  # fmt: skip
+)
 def test_what_is_no_header_is_refused_at_once(octets: bytes) -> None:
     with pytest.raises(ProxyError):
         header_length(octets)

@@ -63,7 +63,7 @@ def parse(path: Path) -> dict[str, str]:
 
 def put(path: Path, name: str, password: str) -> None:
     """Add a user, or give it another password; what else stands in the file stays."""
-    if problem := _problem(name, "") or ("" if password else "the password is empty"):
+    if problem := _problem(name, None) or ("" if password else "the password is empty"):
         raise StartupError(f"user {name}: {problem}")
     line = f"{name}:{hash_password(password)}"
     lines = _lines(path) if path.exists() else []
@@ -81,11 +81,11 @@ def remove(path: Path, name: str) -> None:
     _write(path, [line for line in _lines(path) if line.partition(":")[0] != name])
 
 
-def _problem(name: str, hashed: str) -> str:
-    """What is wrong with a line, "" if nothing; an empty hash is one yet to be made."""
+def _problem(name: str, hashed: str | None) -> str:
+    """What is wrong with a line, "" if nothing; None for a hash that is yet to be made."""
     if not _NAME.fullmatch(name):
         return "a user's name has no colon, no control character, no blank at its ends and no # before it"
-    if not hashed or (hashed.startswith(PLAIN) and hashed != PLAIN) or _BCRYPT.fullmatch(hashed):
+    if hashed is None or (hashed.startswith(PLAIN) and hashed != PLAIN) or _BCRYPT.fullmatch(hashed):
         return ""
     found = _SCRYPT.fullmatch(hashed)
     if found and _can_be_made(*map(int, found.groups()[:3])):
