@@ -172,7 +172,7 @@ def test_the_dialogue_is_shown_without_secrets() -> None:
     lines = result.stderr.splitlines()
     assert lines[0].startswith("< 220 ")
     assert "> AUTH PLAIN ***" in lines
-    assert "> mail FROM:<sender@example.com>" in [line.partition(" size")[0] for line in lines]
+    assert any(line.lower().startswith("> mail from:<sender@example.com>") for line in lines)
     assert any(line.startswith("> (") and line.endswith("octets of message)") for line in lines)
     assert "< 250 2.0.0 OK 0190-the-id" in lines
     assert wrong.exit_code == 1

@@ -33,7 +33,7 @@ async def test_every_append_that_returned_is_there(tmp_path: Path, kills: int) -
     stored: dict[int, str] = {}
     settled: set[int] = set()
     counts = [random.randint(1, 1500) for _ in range(kills - 1)]
-    for count in [*counts, 3000]:  # long enough for positions to be written
+    for count in [*counts, 12_000]:  # long enough for positions to be written
         for kind, sequence, *id_ in lines_until_killed(engine.path, count):
             if kind == "A":
                 assert stored.setdefault(int(sequence), id_[0]) == id_[0]
