@@ -174,6 +174,13 @@ async def connect() -> AsyncIterator[Connect]:
         yield open_one
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for what nothing tells of."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
 def trusting(maximum: ssl.TLSVersion | None = None) -> ssl.SSLContext:
     """A client's TLS context that takes any certificate."""
     context = ssl.create_default_context()

@@ -10,7 +10,7 @@ from mailbell.journal.sqlite import SqliteJournal
 from mailbell.mail import Envelope, Mail
 from mailbell.server.ioserver import IoServer
 from tests.conftest import BOTH_LOOPS
-from tests.server.conftest import Connect, HandClock, Serve
+from tests.server.conftest import Connect, HandClock, Serve, until
 
 
 @BOTH_LOOPS
@@ -174,15 +174,14 @@ async def test_stop_lets_a_mail_under_way_finish(
     assert journal.last_sequence == 1
 
 
-async def received(server: IoServer, octets: int) -> None:
-    """Wait until the one client in the middle of a message has been heard so far."""
-    while server.budget.used < octets:  # noqa: ASYNC110
-        await asyncio.sleep(0)
-
-
 async def test_a_taken_port(serve: Serve) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as other,
         pytest.raises(ListenError, match="taken by another program"),
     ):
         await serve(port=other.getsockname()[1])
+
+
+async def received(server: IoServer, octets: int) -> None:
+    """Wait until so much of a message has been heard."""
+    await until(lambda: server.budget.used >= octets)

@@ -18,7 +18,7 @@ from mailbell.journal.sqlite import SqliteJournal
 from mailbell.server import connection, ioserver, prelude
 from mailbell.server.tls import RENEW_BEFORE, VALID_FOR, Certificate, SelfSigned, TlsContext
 from tests.conftest import BOTH_LOOPS
-from tests.server.conftest import Connect, HandClock, Serve, trusting
+from tests.server.conftest import Connect, HandClock, Serve, trusting, until
 
 TLS_1_2, TLS_1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 BOTH_VERSIONS = pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3], ids=["TLSv1.2", "TLSv1.3"])
@@ -226,8 +226,7 @@ async def test_a_client_that_resets_behind_starttls(serve: Serve, connect: Conne
 async def test_a_stop_during_the_handshake(serve: Serve, kind: str) -> None:
     server = await serve(tls=kind)
     with await asyncio.to_thread(begin, server.port, kind):
-        while not server.connections:  # noqa: ASYNC110
-            await asyncio.sleep(0)
+        await until(lambda: server.connections)
         await server.stop(0.05)
         assert await server.transcripts.outcome() == "mailbell was stopped."
 
