@@ -51,6 +51,7 @@ message/rfc822
 From\x20
 <!--
 <a href='
+<meta charset=
 <table><td>
 </
 &#0;

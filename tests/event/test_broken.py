@@ -332,6 +332,18 @@ TABLE: dict[str, tuple[str | bytes, dict[str, object]]] = {
             "charset": (None, "iso-8859-2", False),
         },
     ),
+    "html only, NUL in the charset of a meta": (
+        b"Content-Type: text/html\r\n\r\n<meta charset='a\0b'>Open",
+        {
+            "headers": ["Content-Type: text/html"],
+            "content_type": "text/html",
+            "text": "Open",
+            "text_source": "html",
+            "html": "<meta charset='ab'>Open",
+            "charset": (None, "us-ascii", True),
+            "defects": ['text in an unknown charset "a": read as us-ascii'],
+        },
+    ),
     "empty plain beside html": (
         (
             "Content-Type: multipart/alternative; boundary=b\n\n--b\nContent-Type: text/plain\n\n \n"
@@ -477,6 +489,16 @@ TABLE: dict[str, tuple[str | bytes, dict[str, object]]] = {
             "content_type": "multipart/mixed",
             "text_source": "none",
             "attachments": [("a b.txt", "text/plain", None, "attachment", None, 0)],
+        },
+    ),
+    "a tab, C1 and an order reversed in a name": (
+        MIXED
+        + "--b\nContent-Disposition: attachment; filename*=utf-8''a%09%C2%85b%E2%80%AEgpj.exe\n\n\n--b--\n",
+        {
+            "headers": MIXED_HEADERS,
+            "content_type": "multipart/mixed",
+            "text_source": "none",
+            "attachments": [("a  b gpj.exe", "text/plain", None, "attachment", None, 0)],
         },
     ),
     "raw 8-bit name": (
@@ -679,6 +701,15 @@ def told(seen: MailEvent) -> dict[str, object]:
 def test_broken_mail_is_read_as_the_table_says(row: str) -> None:
     raw, expected = TABLE[row]
     assert told(event(raw)) == EMPTY | expected
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".jpg", "a" * 300 + "." + "b" * 250, "c" * 300])
+def test_a_long_name_is_cut_and_keeps_a_short_ending(name: str) -> None:
+    raw = f"{MIXED}--b\nContent-Disposition: attachment; filename={name}\n\nx\n--b--\n"
+    [part] = event(raw).attachments
+    assert part.filename is not None
+    assert len(part.filename) == 200
+    assert part.filename.endswith(".jpg") == name.endswith(".jpg")
 
 
 def test_raw_8_bit_takes_the_fallback_of_the_io_server() -> None:

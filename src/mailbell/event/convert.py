@@ -36,8 +36,10 @@ MAX_TEXT = 4 * 2**20
 MAX_NAME = 200
 
 _ENCODER = msgspec.json.Encoder()
-_META = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([^\s\"'/>;]{1,60})", re.IGNORECASE)
+_META = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([^\0-\x20\"'/>;]{1,60})", re.IGNORECASE)
 _NOT_IN_JSON = re.compile("[\0\ud800-\udfff]")
+# Controls, and what makes a name read in another order than it stands: "gpj.exe" as "exe.jpg".
+_NOT_IN_NAME = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 class ConvertOptions(msgspec.Struct, frozen=True):
@@ -233,9 +235,11 @@ def _filename(part: Entity, octets: bytes, message: _Message) -> str:
 
 
 def _base_name(name: str) -> str:
-    base = re.split(r"[/\\]", name)[-1].strip(" .")
+    base = re.split(r"[/\\]", _NOT_IN_NAME.sub(" ", name))[-1].strip(" .")
     stem, dot, ending = base.rpartition(".")
-    return base if len(base) <= MAX_NAME else stem[: MAX_NAME - len(ending)] + dot + ending[:MAX_NAME]
+    if len(base) > MAX_NAME and len(ending) < MAX_NAME:
+        return stem[: MAX_NAME - len(ending) - 1] + dot + ending
+    return base[:MAX_NAME]
 
 
 def _source(source: Source) -> EventSource:
