@@ -441,7 +441,7 @@ class PayloadSettings(SinkSettings, frozen=True, kw_only=True):
     attachments: Annotated[
         Literal["none", "url", "inline"],
         Meta(
-            description="What each attachment of the full form has besides: a `url`, or its `content` in base64."
+            description="What each attachment of the full form has too: a `url`, or its `content` in base64."
         ),
     ] = "none"
     inline_max: Annotated[
@@ -577,7 +577,7 @@ class NatsSettings(PayloadSettings, frozen=True, kw_only=True, tag_field="type",
         return f"nats {', '.join(url.rpartition('@')[2].rpartition('//')[2] for url in self.servers)}"
 
 
-class MqttSettings(SinkSettings, frozen=True, kw_only=True, tag_field="type", tag="mqtt"):
+class MqttSettings(PayloadSettings, frozen=True, kw_only=True, tag_field="type", tag="mqtt"):
     """An MQTT broker, and through it Home Assistant. All is published at QoS 1."""
 
     max_in_flight: Annotated[Count, Meta(description="The most events handed to the sink at once.")] = 32
@@ -624,6 +624,7 @@ class MqttSettings(SinkSettings, frozen=True, kw_only=True, tag_field="type", ta
     ] = Duration(30)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key go together: give both, or none")
         if self.password and not self.user:

@@ -37,7 +37,7 @@ def _from_base64(raw: bytes, start: int, end: int, *, text: bool) -> tuple[bytes
 def unbase64(raw: bytes, start: int, end: int) -> tuple[bytes, bool]:
     """Decode base64 as far as it goes, and say whether it was damaged."""
     # Some senders encode line by line, each with padding of its own; others have a footer behind the padding.
-    # What Python makes of either depends on its version (3.13.5 goes on where others stop), so it is not asked.
+    # What Python makes of either depends on its version (3.13.5 goes on, others stop), so it is not asked.
     padding = raw.find(b"=", start, end)
     if padding >= 0 and raw[padding:end].strip(b"= \t\r\n"):
         whole = _ONLY_BASE64.fullmatch(raw, padding, end)
