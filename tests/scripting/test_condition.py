@@ -78,6 +78,11 @@ def test_and_and_or_from_left_to_right() -> None:
     assert holds("NOT IO b = 1 AND IO a = 1", change("a", "1"), points)
 
 
+def test_a_rule_may_be_long() -> None:
+    assert holds(" OR ".join(f"IO k.{number}" for number in range(5000)), change("k.4999"))
+    assert holds("(" * 50 + "IO k" + ")" * 50 + " AND (NOT NOT IO k)", change("k"))
+
+
 @pytest.mark.parametrize("kind", [INIT, HSYCOSTART, IOSTART, HAACTIVE])
 def test_system_events(kind: str) -> None:
     assert holds(kind, system(kind))
@@ -113,6 +118,8 @@ def test_iostart_of_one_server() -> None:
         ('IO a = "b', "a quote is not closed"),
         ("TIME = 1200", "the event TIME is not supported"),
         ("io a", "the event io is not supported"),
+        ("NOT " * 2000 + "IO a", "nested more than 50 deep"),
+        ("(" * 2000 + "IO a" + ")" * 2000, "nested more than 50 deep"),
     ],
 )
 def test_what_cannot_be_read(text: str, message: str) -> None:

@@ -134,6 +134,13 @@ EMPTY = "nothing in it handles mail: no IOEvent, no on_mail and no rule IO …"
         ),
         ("s.js", "function IOEvent() {\n  nowhere() }", "s.js:2: ReferenceError: nowhere is not defined"),
         ("s.js", "a\0b", "s.js: not the text of a script; save it as UTF-8"),
+        ("s.js", " " * (4 * 2**20 + 1), "s.js: larger than 4 MiB: is it a script?"),
+        (
+            "s.txt",
+            "x" * 2**21,
+            f"s.txt:1: event : {{ … }} or function name(…) : {{ … }} expected, got {'x' * 40}",
+        ),
+        ("s.js", "{" * 5000 + "}" * 5000, "s.js: RangeError: Maximum call stack size exceeded"),
         ("s.lua", "", "s.lua: a script's name ends in .js, .py, .txt"),
     ],
 )

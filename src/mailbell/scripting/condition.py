@@ -16,6 +16,7 @@ Test = Callable[[Trigger, Lookup], bool]
 _TOKEN = re.compile(r'\s*("[^"]*"?|[()]|<=|>=|!=|[=<>]|[^\s()<>=!"]+|!)')
 _NUMBER = re.compile(r"\s*[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\s*")
 _JOINS = ("AND", "OR")
+_DEEPEST = 50
 _SYSTEM = (INIT, HSYCOSTART, HAACTIVE)
 
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
@@ -39,6 +40,7 @@ class Condition:
         self.names: set[str] = set()
         self.kinds: set[str] = set()
         self._tokens = _split(text)
+        self._depth = 0
         self._test = self._expression()
         if self._tokens:
             raise ConditionError(f"AND or OR expected before {self._tokens[0]}")
@@ -54,23 +56,31 @@ class Condition:
         return self._tokens.pop(0)
 
     def _expression(self) -> Test:
-        test = self._term()
+        steps = [("OR", self._term())]
         while self._tokens and self._tokens[0] in _JOINS:
-            join, left = self._tokens.pop(0), test
-            test = _join(join, left, self._term())
-        return test
+            steps.append((self._tokens.pop(0), self._term()))
+        return lambda trigger, lookup: _left_to_right(steps, trigger, lookup)
 
     def _term(self) -> Test:
         word = self._take("an event")
-        if word == "NOT":
-            negated = self._term()
-            return lambda trigger, lookup: not negated(trigger, lookup)
-        if word == "(":
-            inner = self._expression()
-            if self._take(")") != ")":
-                raise ConditionError(") expected")
-            return inner
-        return self._event(word)
+        if word not in ("NOT", "("):
+            return self._event(word)
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise ConditionError(f"brackets and NOTs nested more than {_DEEPEST} deep")
+        test = self._negated() if word == "NOT" else self._bracketed()
+        self._depth -= 1
+        return test
+
+    def _negated(self) -> Test:
+        negated = self._term()
+        return lambda trigger, lookup: not negated(trigger, lookup)
+
+    def _bracketed(self) -> Test:
+        inner = self._expression()
+        if self._take(")") != ")":
+            raise ConditionError(") expected")
+        return inner
 
     def _event(self, word: str) -> Test:
         if word == IO:
@@ -114,10 +124,12 @@ def _split(text: str) -> list[str]:
     return found
 
 
-def _join(join: str, left: Test, right: Test) -> Test:
-    if join == "AND":
-        return lambda trigger, lookup: left(trigger, lookup) and right(trigger, lookup)
-    return lambda trigger, lookup: left(trigger, lookup) or right(trigger, lookup)
+def _left_to_right(steps: list[tuple[str, Test]], trigger: Trigger, lookup: Lookup) -> bool:
+    held = False
+    for join, test in steps:
+        if held == (join == "AND"):
+            held = test(trigger, lookup)
+    return held
 
 
 def _unquote(word: str) -> str:

@@ -12,7 +12,7 @@ from mailbell.scripting.script import Fault
 
 _BLANK = re.compile(r"(?:\s++|//[^\n]*+|#[^\n]*+|/\*.*?(?:\*/|\Z))++", re.DOTALL)
 _FUNCTION = re.compile(r"function\s+(?P<name>[\w$]+)\s*\((?P<arguments>[^)]*)\)\s*:[ \t]*")
-_EVENT = re.compile(r'(?P<event>(?:[^:"\n{]|"[^"\n]*")*)(?P<colon>:?)[ \t]*')
+_EVENT = re.compile(r'(?P<event>(?:[^:"\n{]++|"[^"\n]*+")*+)(?P<colon>:?)[ \t]*')
 
 _FRESH = re.compile(r"^(?:function\s+[\w$]+\s*\([^)]*\)\s*:|\(*(?:IO|[A-Z]{3,})\b[^\n:{]*:)", re.MULTILINE)
 _FOREIGN = re.compile(r"^(?:function\s+[\w$]+\s*\([^)]*\)\s*:\s*\{|IO\s+[^\n:{]+:\s*\{)", re.MULTILINE)

@@ -163,7 +163,7 @@ class Engine:
             return action()
         except _quickjs.JSException as error:
             message, newline, stack = str(error).partition("\n    at ")
-            raise _fault(message.removesuffix("\nundefined"), newline + stack) from None
+            raise _fault(message.removesuffix("\nundefined").rstrip(), newline + stack) from None
         except (SystemError, UnicodeDecodeError):
             # quickjs-ng could make no Python exception of it, or no text
             raise Fault("an exception that can't be shown") from None

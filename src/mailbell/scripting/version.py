@@ -115,10 +115,13 @@ def _read(path: Path) -> str:
     if path.suffix not in SUFFIXES:
         raise ScriptError(f"a script's name ends in {', '.join(SUFFIXES)}", str(path))
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
     except OSError as error:
         raise ScriptError(f"can't be read: {error.strerror}", str(path)) from error
-    if b"\0" in data or len(data) > LARGEST:
+    if len(data) > LARGEST:
+        raise ScriptError(f"larger than {LARGEST >> 20} MiB: is it a script?", str(path))
+    if b"\0" in data:
         raise ScriptError("not the text of a script; save it as UTF-8", str(path))
     try:
         text = data.decode("utf-8-sig")
