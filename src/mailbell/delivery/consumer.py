@@ -5,19 +5,21 @@ import itertools
 import logging
 import random
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from mailbell.clock import Clock
 from mailbell.delivery.alignment import Alignment
-from mailbell.delivery.backoff import next_attempt
 from mailbell.delivery.feed import Feed
 from mailbell.delivery.monitor import Watermark
 from mailbell.delivery.pace import Pace
+from mailbell.delivery.schedule import Again, Hold, Park, Settle, decide
 from mailbell.delivery.selection import Selection
+from mailbell.delivery.tally import Tally
 from mailbell.errors import MailGone, SinkUnavailable
 from mailbell.event.convert import Converted
 from mailbell.journal.base import Claim, Consumer
 from mailbell.settings import SinkSettings
-from mailbell.sinks.base import Delivered, Outcome, Pause, Reject, Retry, Sink
+from mailbell.sinks.base import Outcome, Retry, Sink
 
 START_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between the tries to bring a sink up; the last one repeats."""
@@ -64,6 +66,8 @@ class Delivery:
         self._in_flight: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
         self._held: list[Claim] = []
+        self.tally = Tally()
+        self._up = False
         self.paused: str | None = None
         """Why nothing is delivered; None: it is."""
         self._resumed = asyncio.Event()
@@ -72,14 +76,21 @@ class Delivery:
     def __repr__(self) -> str:
         return f"<Delivery {self.sink.name} at {self.consumer.position}, {len(self._in_flight)} in flight>"
 
+    @property
+    def state(self) -> Literal["up", "down", "paused"]:
+        """`down`: it has not come up, or the last try came to nothing."""
+        if self.paused is not None:
+            return "paused"
+        return "up" if self._up and not self.tally.failing else "down"
+
     async def run(self) -> None:
         """Bring the sink up, then deliver for ever. To stop: cancel, then `drain`."""
         await self._bring_up()
         self._alignment.up(self.sink.name)
         await self._until_alignment()
-        for claim in self._held:
+        while self._held:
             await self._wait_for_room()
-            self._begin(claim)
+            self._begin(self._held.pop(0))
         while True:
             for claim in await self._claim():
                 if self._in_turn is None:
@@ -103,7 +114,9 @@ class Delivery:
         self._resumed.set()
 
     async def drain(self, deadline: float) -> None:
-        """Let what is in flight finish for `deadline` seconds; the rest is delivered after the next start."""
+        """Let what is in flight finish for `deadline` seconds; the rest goes back, for the next start."""
+        while self._held:
+            self.consumer.release(self._held.pop())
         if self._in_flight:
             _, late = await asyncio.wait(self._in_flight, timeout=deadline)
             for task in late:
@@ -117,8 +130,10 @@ class Delivery:
                 await self.sink.start()
             except SinkUnavailable as error:
                 logger.error("sink %s is not up: %s", self.sink.name, error)
+                self.tally.last_error, self.tally.last_error_at = str(error), self._clock.time()
                 await asyncio.sleep(START_DELAYS[min(attempt, len(START_DELAYS) - 1)])
             else:
+                self._up = True
                 return
 
     async def _until_alignment(self) -> None:
@@ -153,13 +168,16 @@ class Delivery:
             await self._room.wait()
 
     def _begin(self, claim: Claim) -> None:
+        if self.paused is not None:  # since the fetch began to wait
+            self.consumer.release(claim)
+            return
         task = asyncio.get_running_loop().create_task(self._deliver(claim, self._is_fresh(claim)))
         self._in_flight.add(task)
         task.add_done_callback(self._finish)
 
     def _is_fresh(self, claim: Claim) -> bool:
         """Is this the first time that the event comes, no retry and no replay?"""
-        fresh = claim.sequence > self._newest
+        fresh = claim.attempt == 1 and claim.sequence > self._newest
         self._newest = max(self._newest, claim.sequence)
         return fresh
 
@@ -168,26 +186,37 @@ class Delivery:
         self._room.set()
 
     async def _deliver(self, claim: Claim, fresh: bool) -> None:
-        if self.paused is not None:  # fetched a moment before
+        """Whatever happens on the way, the claim is answered: it would be stuck until the next start."""
+        try:
+            item = await self._select(claim, fresh)
+            outcome = None if item is None else await self._try(item)
+        except asyncio.CancelledError:
             self.consumer.release(claim)
+            raise
+        except Exception as error:  # the journal could not be read; or a bug, which must not lose an event
+            logger.exception("sink %s: mail %d could not be prepared", self.sink.name, claim.sequence)
+            self._settle(claim, None, Retry(f"{type(error).__name__}: {error}"))
             return
+        if item is None or outcome is None:
+            self.consumer.ack(claim)
+        else:
+            self._settle(claim, item, outcome)
+
+    async def _select(self, claim: Claim, fresh: bool) -> Converted | None:
+        """What the sink is to get, or None."""
         try:
             item = await self._feed.item(claim.sequence)
         except MailGone:
             logger.error(
                 "sink %s: mail %d was removed before it was delivered", self.sink.name, claim.sequence
             )
-            self.consumer.ack(claim)
-            return
+            return None
         if self._behind is not None:
             await self._behind.reached(item.mail.ioserver, claim.sequence)
         suppressed = self._selection.admit(item, claim.sequence, self._clock.time(), fresh=fresh)
         if suppressed is None:
-            self.consumer.ack(claim)
-            return
-        if suppressed:
-            item = item.with_suppressed(suppressed)
-        self._settle(claim, item, await self._try(item))
+            return None
+        return item.with_suppressed(suppressed) if suppressed else item
 
     async def _try(self, item: Converted) -> Outcome:
         try:
@@ -198,35 +227,29 @@ class Delivery:
             logger.exception("sink %s failed on %s", self.sink.name, item.mail.id)
             return Retry(f"{type(error).__name__}: {error}")
 
-    def _settle(self, claim: Claim, item: Converted, outcome: Outcome) -> None:
-        match outcome:
-            case Delivered():
+    def _settle(self, claim: Claim, item: Converted | None, outcome: Outcome) -> None:
+        """Do what the schedule says. `item` is None where it could not be had."""
+        now = self._clock.time()
+        mail = f"mail {claim.sequence}" if item is None else item.mail.id
+        match decide(outcome, claim, now, self._settings.retry_for, random.random()):  # noqa: S311  jitter
+            case Settle():
                 self.consumer.ack(claim)
                 self._selection.settled(claim.sequence)
-                if self._on_delivered is not None:
+                self.tally.deliver(self._clock.monotonic())
+                if self._on_delivered is not None and item is not None:
                     self._on_delivered(item, claim.sequence)
-            case Reject(reason):
-                self._park(claim, item, reason)
-            case Retry(reason, after):
-                self._retry(claim, item, reason, after)
-            case Pause(reason):
+            case Again(at, reason):
+                logger.warning(
+                    "sink %s: %s is tried again in %.0f s: %s", self.sink.name, mail, at - now, reason
+                )
+                self.consumer.retry(claim, at, reason)
+                self.tally.fail(reason, now, parked=False)
+            case Park(reason):
+                logger.error("sink %s: %s is parked: %s", self.sink.name, mail, reason)
+                self.consumer.park(claim, reason)
+                self._selection.settled(claim.sequence)
+                self.tally.fail(reason, now, parked=True)
+            case Hold(reason):
                 self.consumer.release(claim)
                 if self.paused is None:  # others in flight hear the same
                     self.pause(reason)
-
-    def _retry(self, claim: Claim, item: Converted, reason: str, after: float | None) -> None:
-        now = self._clock.time()
-        first = claim.first_attempt_at or now
-        at = next_attempt(claim.attempt, first, now, self._settings.retry_for, random.random(), after)  # noqa: S311  jitter
-        if at is None:
-            self._park(claim, item, f"given up after {claim.attempt} tries: {reason}")
-            return
-        logger.warning(
-            "sink %s: %s is tried again in %.0f s: %s", self.sink.name, item.mail.id, at - now, reason
-        )
-        self.consumer.retry(claim, at, reason)
-
-    def _park(self, claim: Claim, item: Converted, reason: str) -> None:
-        logger.error("sink %s: %s is parked: %s", self.sink.name, item.mail.id, reason)
-        self.consumer.park(claim, reason)
-        self._selection.settled(claim.sequence)

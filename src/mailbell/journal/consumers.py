@@ -20,10 +20,13 @@ MAX_AHEAD = 1000
 
 
 class Turn(msgspec.Struct, frozen=True, gc=False):
-    """An event that waits for its turn. `due` is by the monotonic clock, which nobody sets."""
+    """An event that waits for its turn. Both times are by the monotonic clock, which nobody sets.
+
+    So a box without a battery, whose clock jumps by decades when it hears of the time, gives nothing up early.
+    """
 
     attempts: int
-    first_attempt_at: float | None
+    first_attempt: float | None
     due: float
 
 
@@ -183,7 +186,10 @@ class SqliteConsumer:
 
     def _claim_waiting(self, sequence: int) -> Claim:
         turn = self._waiting[sequence]
-        return Claim(sequence, turn.attempts + 1, turn.first_attempt_at)
+        if turn.first_attempt is None:
+            return Claim(sequence, turn.attempts + 1)
+        ago = self._clock.monotonic() - turn.first_attempt
+        return Claim(sequence, turn.attempts + 1, self._clock.time() - ago)
 
     def _until_due(self, ordered: bool) -> float | None:
         """Seconds until fetch has to look again though nothing changed."""
@@ -217,8 +223,11 @@ class SqliteConsumer:
         self._changed.set()
 
     def _schedule(self, sequence: int, waiting: Waiting, delay: float) -> None:
-        due = self._clock.monotonic() + delay
-        self._waiting[sequence] = Turn(waiting.attempts, waiting.first_attempt_at, due)
+        now, first = self._clock.monotonic(), waiting.first_attempt_at
+        if first is not None:
+            first = now - max(0.0, self._clock.time() - first)
+        due = now + delay
+        self._waiting[sequence] = Turn(waiting.attempts, first, due)
         self._next_due()  # clears the agenda of old entries, also where nobody else does (ordered)
         heapq.heappush(self._agenda, (due, sequence))
 
