@@ -11,6 +11,9 @@ from tests.tools import ROOT
 
 MB = 10**6
 SECONDS_A_MB = 0.1
+SLACK = 4
+"""On a machine that others use, as every CI's is. `make faults` holds the figure itself."""
+
 MULTIPART = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
 HTML = b"Content-Type: text/html\r\n\r\n"
 BASE64 = b"Content-Transfer-Encoding: base64\r\n\r\n"
@@ -86,10 +89,11 @@ ADVERSARIAL = {
 }
 
 
+@pytest.mark.parametrize("slack", [SLACK, pytest.param(1, marks=pytest.mark.faults)])
 @pytest.mark.parametrize("name", ADVERSARIAL)
-def test_time_is_linear(name: str) -> None:
+def test_time_is_linear(name: str, slack: int) -> None:
     raw = ADVERSARIAL[name]
-    limit = SECONDS_A_MB * len(raw) / MB
+    limit = SECONDS_A_MB * slack * len(raw) / MB
     times: list[float] = []
     while not times or (times[-1] > limit and len(times) < 5):  # the best of five: others use the machine too
         start = time.process_time()

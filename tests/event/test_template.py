@@ -70,6 +70,12 @@ def test_fields(text: str, rendered: str) -> None:
     assert Template(text).render(EVENTS[0]) == rendered
 
 
+def test_what_a_field_brings_can_be_quoted() -> None:
+    assert Template("a b/{subject}/{date}").render(EVENTS[0], lambda text: text.replace(" ", "_") or "-") == (
+        "a b/Motion_{subject}/-"
+    )
+
+
 @pytest.mark.parametrize(
     ("address", "local", "domain"), [("postmaster", "postmaster", ""), ("a@b@c", "a@b", "c"), ("", "", "")]
 )

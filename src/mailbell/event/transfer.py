@@ -8,7 +8,7 @@ _ONLY_BASE64 = re.compile(rb"[A-Za-z0-9+/=\s]*+")
 _LOOSE_BREAK = re.compile(rb"=[ \t]++(?=\r?\n)")
 _BAD_ESCAPE = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n|\Z)")
 _CONTROL = re.compile("[\0-\x08\x0e-\x1f\ufffd]")
-_MAX_PIECES = 2**16
+_MAX_PIECES = 2**15
 
 BASE64_DAMAGED = "damaged base64: decoded as far as it goes"
 BASE64_LIE = "called base64 and is none: read as it is"
