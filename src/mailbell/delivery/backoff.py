@@ -7,19 +7,14 @@ JITTER = 0.1
 """Up to this share is added, so that what failed together does not come back together."""
 
 
-def next_attempt(
-    attempt: int,
-    first_attempt_at: float,
-    now: float,
-    retry_for: float,
-    fraction: float,
-    after: float | None = None,
+def next_delay(
+    attempt: int, elapsed: float, retry_for: float, fraction: float, after: float | None = None
 ) -> float | None:
-    """Return the wall-clock second of the next try, or None when `retry_for` would be over by then.
+    """Return the seconds until the next try, or None when `retry_for` would be over by then.
 
-    `attempt` counts from 1; `fraction` in [0, 1) picks the jitter; `after` is a delay that the receiver
-    asked for, in seconds.
+    `attempt` counts from 1; `elapsed` are the seconds since the first; `fraction` in [0, 1) picks the jitter;
+    `after` is a delay that the receiver asked for, in seconds.
     """
     delay = DELAYS[min(attempt, len(DELAYS)) - 1] if after is None else after
-    at = now + delay * (1 + JITTER * fraction)
-    return at if at - first_attempt_at <= retry_for else None
+    delay *= 1 + JITTER * fraction
+    return delay if elapsed + delay <= retry_for else None

@@ -187,6 +187,7 @@ class Delivery:
 
     async def _deliver(self, claim: Claim, fresh: bool) -> None:
         """Whatever happens on the way, the claim is answered: it would be stuck until the next start."""
+        began = self._clock.monotonic() - self._age(claim)
         try:
             item = await self._select(claim, fresh)
             outcome = None if item is None else await self._try(item)
@@ -195,12 +196,16 @@ class Delivery:
             raise
         except Exception as error:  # the journal could not be read; or a bug, which must not lose an event
             logger.exception("sink %s: mail %d could not be prepared", self.sink.name, claim.sequence)
-            self._settle(claim, None, Retry(f"{type(error).__name__}: {error}"))
+            self._settle(claim, None, Retry(f"{type(error).__name__}: {error}"), began)
             return
         if item is None or outcome is None:
             self.consumer.ack(claim)
         else:
-            self._settle(claim, item, outcome)
+            self._settle(claim, item, outcome, began)
+
+    def _age(self, claim: Claim) -> float:
+        """Seconds since the first try; from here on by a clock that nobody sets."""
+        return 0.0 if claim.first_attempt_at is None else self._clock.time() - claim.first_attempt_at
 
     async def _select(self, claim: Claim, fresh: bool) -> Converted | None:
         """What the sink is to get, or None."""
@@ -227,22 +232,23 @@ class Delivery:
             logger.exception("sink %s failed on %s", self.sink.name, item.mail.id)
             return Retry(f"{type(error).__name__}: {error}")
 
-    def _settle(self, claim: Claim, item: Converted | None, outcome: Outcome) -> None:
+    def _settle(self, claim: Claim, item: Converted | None, outcome: Outcome, began: float) -> None:
         """Do what the schedule says. `item` is None where it could not be had."""
         now = self._clock.time()
         mail = f"mail {claim.sequence}" if item is None else item.mail.id
-        match decide(outcome, claim, now, self._settings.retry_for, random.random()):  # noqa: S311  jitter
+        elapsed = self._clock.monotonic() - began if claim.attempt > 1 else 0.0
+        match decide(outcome, claim.attempt, elapsed, self._settings.retry_for, random.random()):  # noqa: S311  jitter
             case Settle():
                 self.consumer.ack(claim)
                 self._selection.settled(claim.sequence)
                 self.tally.deliver(self._clock.monotonic())
                 if self._on_delivered is not None and item is not None:
                     self._on_delivered(item, claim.sequence)
-            case Again(at, reason):
+            case Again(delay, reason):
                 logger.warning(
-                    "sink %s: %s is tried again in %.0f s: %s", self.sink.name, mail, at - now, reason
+                    "sink %s: %s is tried again in %.0f s: %s", self.sink.name, mail, delay, reason
                 )
-                self.consumer.retry(claim, at, reason)
+                self.consumer.retry(claim, now + delay, reason)
                 self.tally.fail(reason, now, parked=False)
             case Park(reason):
                 logger.error("sink %s: %s is parked: %s", self.sink.name, mail, reason)

@@ -2,8 +2,7 @@
 
 import msgspec
 
-from mailbell.delivery.backoff import next_attempt
-from mailbell.journal.base import Claim
+from mailbell.delivery.backoff import next_delay
 from mailbell.sinks.base import Delivered, Outcome, Pause, Reject, Retry
 
 
@@ -12,9 +11,9 @@ class Settle(msgspec.Struct, frozen=True):
 
 
 class Again(msgspec.Struct, frozen=True):
-    """It is tried again at this wall-clock second."""
+    """It is tried again after so many seconds."""
 
-    at: float
+    delay: float
     reason: str
 
 
@@ -33,8 +32,8 @@ class Hold(msgspec.Struct, frozen=True):
 Step = Settle | Again | Park | Hold
 
 
-def decide(outcome: Outcome, claim: Claim, now: float, retry_for: float, fraction: float) -> Step:
-    """`now` is by the wall clock; `fraction` in [0, 1) picks the jitter."""
+def decide(outcome: Outcome, attempt: int, elapsed: float, retry_for: float, fraction: float) -> Step:
+    """The step after the try of this number. `elapsed`: seconds since the first; `fraction` picks the jitter."""
     match outcome:
         case Delivered():
             return Settle()
@@ -43,8 +42,7 @@ def decide(outcome: Outcome, claim: Claim, now: float, retry_for: float, fractio
         case Pause(reason):
             return Hold(reason)
         case Retry(reason, after):
-            first = now if claim.first_attempt_at is None else claim.first_attempt_at
-            at = next_attempt(claim.attempt, first, now, retry_for, fraction, after)
+            delay = next_delay(attempt, elapsed, retry_for, fraction, after)
             return (
-                Park(f"given up after {claim.attempt} tries: {reason}") if at is None else Again(at, reason)
+                Park(f"given up after {attempt} tries: {reason}") if delay is None else Again(delay, reason)
             )

@@ -22,7 +22,7 @@ MAX_AHEAD = 1000
 class Turn(msgspec.Struct, frozen=True, gc=False):
     """An event that waits for its turn. Both times are by the monotonic clock, which nobody sets.
 
-    So a box without a battery, whose clock jumps by decades when it hears of the time, gives nothing up early.
+    So a box without a battery, whose clock jumps by decades once it hears the time, gives nothing up early.
     """
 
     attempts: int
@@ -100,7 +100,8 @@ class SqliteConsumer:
         """Put back until the wall-clock second `at`; the attempt is counted."""
         self._answer(claim)
         now = self._clock.time()
-        first = now if claim.first_attempt_at is None else claim.first_attempt_at
+        first = self._first_attempt_at(claim.sequence)
+        first = now if first is None else first
         waiting = Waiting(claim.attempt, first, since=now, due=max(at, now), reason=_plain(reason))
         self._wait(claim.sequence, waiting)
 
@@ -114,7 +115,8 @@ class SqliteConsumer:
     def release(self, claim: Claim) -> None:
         """Take the claim back uncounted."""
         self._answer(claim)
-        self._wait_now(claim.sequence, claim.attempt - 1, claim.first_attempt_at, "released")
+        first = self._first_attempt_at(claim.sequence)
+        self._wait_now(claim.sequence, claim.attempt - 1, first, "released")
 
     async def parked(self) -> Sequence[Parked]:
         """What was given up, in order of sequence."""
@@ -185,11 +187,14 @@ class SqliteConsumer:
         return turn is None or turn.due != due or sequence in self._claimed
 
     def _claim_waiting(self, sequence: int) -> Claim:
-        turn = self._waiting[sequence]
-        if turn.first_attempt is None:
-            return Claim(sequence, turn.attempts + 1)
-        ago = self._clock.monotonic() - turn.first_attempt
-        return Claim(sequence, turn.attempts + 1, self._clock.time() - ago)
+        return Claim(sequence, self._waiting[sequence].attempts + 1, self._first_attempt_at(sequence))
+
+    def _first_attempt_at(self, sequence: int) -> float | None:
+        """By the wall clock as it is set now."""
+        turn = self._waiting.get(sequence)
+        if turn is None or turn.first_attempt is None:
+            return None
+        return self._clock.time() - (self._clock.monotonic() - turn.first_attempt)
 
     def _until_due(self, ordered: bool) -> float | None:
         """Seconds until fetch has to look again though nothing changed."""
