@@ -1,4 +1,4 @@
-"""Logs what a camera has seen. `on_mail` gets the full event; docs/event.md lists its fields."""
+"""Logs what a camera has seen. `on_mail` gets the full event; docs/event.schema.json has its fields."""
 
 from collections import Counter
 
