@@ -17,7 +17,7 @@ def test_the_floors_are_those_of_the_contract() -> None:
         for room in layer.split("|")
     }
     shown: dict[str, int] = {}
-    for number, rooms in re.findall(r"^\| (\d?) \| (`[^|]*) \|", PAGE, re.MULTILINE):
+    for number, rooms in re.findall(r"^\|(?: (\d))? \| (`[^|]*) \|", PAGE, re.MULTILINE):
         floor = int(number) if number else min(shown.values())
         shown |= dict.fromkeys(re.findall(r"`(\w+)`", rooms), floor)
     assert {room: floors.get(room, floor) for room, floor in shown.items()} == shown
