@@ -8,12 +8,12 @@ import pytest
 
 from mailbell.delivery.backoff import DELAYS
 from mailbell.scripting.host import LOG_LINES
-from mailbell.scripting.sample import sample
 from mailbell.scripting.script import CALLBACKS
 from mailbell.scripting.state import MOST_CHARACTERS, IoState
 from mailbell.scripting.version import LARGEST, Limits
 from mailbell.settings import ScriptSettings
 from mailbell.sinks.script import ScriptSink
+from tests.page import page_mail
 
 PAGE = (Path(__file__).parents[2] / "docs" / "scripts.md").read_text(encoding="utf-8")
 SUFFIX = {"javascript": ".js", "python": ".py", "events": ".txt"}
@@ -31,7 +31,7 @@ async def test_an_example(
     caplog.set_level(logging.INFO, "mailbell.script")
     path = tmp_path / f"script{SUFFIX[language]}"
     path.write_text(source, encoding="utf-8")
-    state, item = IoState(), sample()
+    state, item = IoState(), page_mail()
     sink = ScriptSink("example", ScriptSettings(path=path), state)
     await sink.start()
     try:

@@ -10,13 +10,13 @@ import pytest
 from mailbell.errors import SinkUnavailable
 from mailbell.event.convert import Converted, ConvertOptions, convert
 from mailbell.mail import Envelope, Mail, Source, new_id
-from mailbell.scripting.sample import sample
 from mailbell.scripting.state import IoState
 from mailbell.scripting.version import check_script
 from mailbell.settings import Duration, ScriptSettings
 from mailbell.sinks.base import Delivered, Retry, Sink
 from mailbell.sinks.script import ScriptSink
 from tests.conftest import BOTH_LOOPS
+from tests.page import page_mail
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -64,7 +64,7 @@ def test_it_is_a_sink(tmp_path: Path) -> None:
 @BOTH_LOOPS
 async def test_the_lines_of_the_hsyco_page(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     async with start(EXAMPLES / "events.txt") as sink:
-        assert await sink.deliver(sample()) == Delivered()
+        assert await sink.deliver(page_mail()) == Delivered()
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("INFO", "From: My Name <me@example.com>"),
         ("INFO", "To: test@hsyco.com"),

@@ -1,4 +1,4 @@
-"""A mail of our own making, for test-runs of scripts and the first look at what an event holds."""
+"""A mail of our own making: what the test-run of a script gets."""
 
 import base64
 

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from mailbell.errors import ScriptDied, ScriptError
+from mailbell.event.convert import ConvertOptions, convert
+from mailbell.event.sample import sample
 from mailbell.scripting.process import ScriptProcess
-from mailbell.scripting.sample import sample
 from mailbell.scripting.script import IO
 from mailbell.scripting.state import IoState
 
@@ -65,7 +66,8 @@ def check_script(path: Path, limits: Limits | None = None) -> list[str]:
 
 
 async def _test_run(path: Path, source: str, limits: Limits, state: IoState) -> dict[str, Any]:
-    item, process = sample(), await ScriptProcess.start(lambda _level, _text: None)
+    item = convert(sample(), ConvertOptions())
+    process = await ScriptProcess.start(lambda _level, _text: None)
     known = state.changes(0)
     request = load_request(path, source, limits) | {
         "run": 0,
