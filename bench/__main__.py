@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-PARTS = ("smtp", "session", "journal", "convert")
+PARTS = ("smtp", "session", "journal", "convert", "inbox")
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ MailbellError
 │   ├── JournalFull          no room on the disk: 452 4.3.1
 │   ├── JournalUnavailable   failing, closed, quorum lost: 451 4.3.0
 │   └── MailGone             retention has removed this sequence
+├── InboxUnavailable     the index of the inbox is being made, or can't be read or written
 ├── SinkUnavailable      a sink can't come up; the message carries the remedy
 └── ScriptError          a script that can't be loaded or a call that failed, with file and line
     └── ScriptDied           its process has ended, or was killed, in the middle of a call
@@ -59,6 +60,10 @@ class JournalUnavailable(JournalError):
 
 class MailGone(JournalError):
     """The sequence asked for is no longer in the journal."""
+
+
+class InboxUnavailable(MailbellError):
+    """The index of the inbox can't be asked at the moment."""
 
 
 class SinkUnavailable(MailbellError):

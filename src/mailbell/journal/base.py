@@ -107,6 +107,10 @@ class Journal(Protocol):
         """Return the mail of this sequence, or raise MailGone."""
         ...
 
+    async def stored(self, after: int, until: int, limit: int) -> Sequence[int]:
+        """Return, in order, the first `limit` sequences in `after < sequence <= until` whose mail is here."""
+        ...
+
     @property
     def last_sequence(self) -> int:
         """The sequence of the newest mail; 0 when there has been none."""
@@ -117,6 +121,10 @@ class Journal(Protocol):
 
         The very first consumers of an empty journal so see everything. From here on retention waits for it.
         """
+        ...
+
+    async def dismiss(self, name: str) -> None:
+        """Close a consumer. What it had is kept for when it is asked for again; till then it holds no mail."""
         ...
 
     async def forget(self, name: str) -> None:

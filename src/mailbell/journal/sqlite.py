@@ -132,6 +132,10 @@ class SqliteJournal:
         async with self._reading:  # the first to miss reads ahead for those who wait here
             return self._recent.get(sequence) or await self._load(sequence)
 
+    async def stored(self, after: int, until: int, limit: int) -> list[int]:
+        """Return the first `limit` sequences with `after < sequence <= until` whose mail is here."""
+        return [each.sequence for each in await self._read(self._file.oldest, after, until, limit)]
+
     async def consumer(self, name: str) -> SqliteConsumer:
         """Return the durable consumer of this name."""
         self._check_open()
@@ -144,6 +148,13 @@ class SqliteJournal:
             consumer = SqliteConsumer(name, saved, lambda: self._last, self._positions, self._clock)
             self._consumers.setdefault(name, consumer)
         return self._consumers[name]
+
+    async def dismiss(self, name: str) -> None:
+        """Close a consumer; all it had is kept."""
+        consumer = self._consumers.pop(name, None)
+        if consumer is not None:
+            consumer.close()
+        await self._positions.flush()
 
     async def forget(self, name: str) -> None:
         """Remove a consumer and all it had."""
