@@ -573,6 +573,11 @@ class NatsSettings(PayloadSettings, frozen=True, kw_only=True, tag_field="type",
         Meta(description="Without an acknowledgement after so long, the event is tried again."),
     ] = Duration(5)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if re.search(r"[\s*>]|^\.|\.\.|\.$", re.sub(r"\{[^}]*\}", "_", self.subject)):
+            raise ValueError("subject has no blanks, no * and >, and no empty part between its dots")
+
     def describe(self) -> str:
         return f"nats {', '.join(url.rpartition('@')[2].rpartition('//')[2] for url in self.servers)}"
 

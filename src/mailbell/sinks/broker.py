@@ -19,9 +19,13 @@ from mailbell.errors import SinkUnavailable
 from mailbell.settings import MqttSettings
 from mailbell.sinks import mqtt_packets as mqtt
 from mailbell.sinks.mqtt_packets import Codec, Message
+from mailbell.sinks.tls import client_context
 
 CONNECT_TIMEOUT = 10.0
 GOODBYE_TIMEOUT = 1.0
+
+SEND_BUFFER = 2**17
+"""What the kernel holds of what we have sent: with its megabytes a slow line would look like a dead one."""
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _REMEDIES = {
@@ -32,8 +36,13 @@ _REMEDIES = {
 }
 
 Receive = Callable[[mqtt.Publish], None]
-Answer = asyncio.Future[int | None]
-"""The reason code of the broker for a message; None: the connection was lost before it came."""
+Answer = asyncio.Future[int]
+"""The reason code of the broker for a message, or one of these."""
+
+LOST = -1
+"""The connection was lost before the broker answered: it may have the message or not."""
+UNSENT = -2
+"""The connection was lost before the message was sent."""
 
 logger = logging.getLogger("mailbell.mqtt")
 
@@ -127,6 +136,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """For the loop."""
         self._transport = cast("asyncio.Transport", transport)
+        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         user, password = self._settings.user, self._settings.password
         keepalive = min(math.ceil(2 * self._settings.timeout), 65535)
         self._transport.write(
@@ -147,7 +157,13 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """For the loop."""
-        self._lose("the broker has closed the connection" if exc is None else explain(exc))
+        cut = exc is None or isinstance(exc, ConnectionResetError | BrokenPipeError)
+        why = "the broker has closed it" if cut or exc is None else explain(exc)
+        if cut and self._waiting:  # mosquitto 2.0 does so for a topic that it does not allow (its issue 2579)
+            why += (
+                f" with {len(self._waiting)} messages unacknowledged; its log may say why: a right missing?"
+            )
+        self._lose(why)
 
     def _handle(self, packet: mqtt.Packet) -> None:
         match packet:
@@ -165,7 +181,7 @@ class Connection(asyncio.Protocol):
                 for code in filter(mqtt.is_failure, codes):
                     logger.error("the broker refuses a subscription: %s", mqtt.reason(code))
             case mqtt.Disconnect(code):
-                self.cut(f"the broker has closed the connection: {mqtt.reason(code)}")
+                self.cut(f"the broker has closed it: {mqtt.reason(code)}")
 
     def _send(self) -> None:
         """Publish what waits; no more at once than the broker takes, or it cuts us off (MQTT 5, §4.9)."""
@@ -173,7 +189,7 @@ class Connection(asyncio.Protocol):
         while self._queue and len(self._waiting) < self._able.receive_maximum:
             message, answer = self._queue.popleft()
             if self.lost.done():
-                answer.set_result(None)
+                answer.set_result(UNSENT)
                 continue
             packet_id = self._next_id()
             self._waiting[packet_id] = answer
@@ -208,9 +224,10 @@ class Connection(asyncio.Protocol):
         if self.lost.done():
             return
         self.lost.set_result(reason)
-        for answer in (*self._waiting.values(), *(answer for _, answer in self._queue)):
+        unanswered = [(answer, LOST) for answer in self._waiting.values()]
+        for answer, result in unanswered + [(answer, UNSENT) for _, answer in self._queue]:
             if not answer.done():
-                answer.set_result(None)
+                answer.set_result(result)
         self._waiting.clear()
         self._queue.clear()
 
@@ -242,17 +259,10 @@ def explain(error: Exception) -> str:
 async def _open(settings: MqttSettings, will: Message, receive: Receive) -> Connection:
     parts = urlsplit(settings.url)
     host, port = str(parts.hostname), parts.port or _PORTS[parts.scheme]
-    tls = _tls(settings) if parts.scheme == "mqtts" else None
+    files = settings.ca, settings.certificate, settings.key
+    tls = client_context(*files) if parts.scheme == "mqtts" else None
     async with asyncio.timeout(CONNECT_TIMEOUT):
         _, connection = await asyncio.get_running_loop().create_connection(
             lambda: Connection(settings, will, receive), host, port, ssl=tls
         )
     return connection
-
-
-def _tls(settings: MqttSettings) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=settings.ca)
-    if settings.certificate is not None:
-        # with a password given, an encrypted key is an error; without, OpenSSL would ask on the terminal
-        context.load_cert_chain(settings.certificate, settings.key, password="")
-    return context

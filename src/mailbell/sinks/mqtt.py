@@ -19,12 +19,16 @@ from mailbell.event.convert import Converted
 from mailbell.event.template import Template
 from mailbell.settings import MqttSettings
 from mailbell.sinks.base import Delivered, Outcome, Reject, Retry
-from mailbell.sinks.broker import Answer, Connection, connect, own_client_id
+from mailbell.sinks.broker import LOST, UNSENT, Answer, Connection, connect, own_client_id
 from mailbell.sinks.homeassistant import Discovery
 from mailbell.sinks.mqtt_packets import Message, Publish, is_failure, reason
+from mailbell.sinks.payload import full
 
 RECONNECT_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before each try to connect again; the last one repeats."""
+
+STABLE = 60.0
+"""Seconds after which a connection counts as good, and the delays start anew."""
 
 LISTENING_AFTER = 2.0
 """Seconds that Home Assistant gets to subscribe to a new device: its first event would pass unseen else."""
@@ -71,19 +75,25 @@ class MqttSink:
     async def start(self) -> None:
         """Connect. SinkUnavailable: why not."""
         connection = await self._connect()
+        self._come_up(connection)
         self._keeper = asyncio.create_task(self._stay_connected(connection))
 
     async def deliver(self, item: Converted) -> Outcome:
         """Publish the event; what it sets (image, last, motion) comes before it."""
-        connection = await self._connected()
+        while True:
+            outcome = await self._publish(item, await self._connected())
+            if outcome is not None:  # else the connection was lost with nothing of it sent
+                return outcome
+
+    async def _publish(self, item: Converted, connection: Connection) -> Outcome | None:
         device = level(self._device.render(item.event))
         if self._discovery is not None:
             await self._introduce(connection, device, self._discovery)
         limit = self._limit(connection)
-        if (body := fit(item, limit)) is None:
+        if (body := fit(item, self._settings, limit)) is None:
             return Reject(f"the event, even shortened, is larger than {limit} octets (max_packet)")
         answers = [connection.publish(each) for each in self._messages(item, device, body, limit)]
-        return _outcome([await each for each in reversed(answers)])  # they come in order: one wake-up for all
+        return _outcome({await each for each in reversed(answers)})  # they come in order: one wake-up for all
 
     async def stop(self) -> None:
         """Say `offline`, and disconnect."""
@@ -151,23 +161,29 @@ class MqttSink:
         return await connect(self._settings, will, self._received)
 
     async def _stay_connected(self, connection: Connection) -> None:
+        attempt = 0
         while True:
-            self._come_up(connection)
-            why = await connection.lost
+            since = self._clock.monotonic()
+            await asyncio.wait([connection.lost])  # awaited itself, it would be cancelled with us
+            why = connection.lost.result()
             self._up.clear()
             logger.warning(
                 "sink %s: %s: connection lost: %s; events wait", self.name, self._settings.url, why
             )
-            connection = await self._reconnect()
+            if self._clock.monotonic() - since > STABLE:  # else whatever cut us off may do so again
+                attempt = 0
+            connection, attempt = await self._reconnect(attempt)
+            self._come_up(connection)
             logger.info("sink %s: %s: connected again", self.name, self._settings.url)
 
-    async def _reconnect(self) -> Connection:
-        said, attempt = "", 0
+    async def _reconnect(self, attempt: int) -> tuple[Connection, int]:
+        """Try until it succeeds; the connection, and the number of the next attempt."""
+        said = ""
         while True:
             await asyncio.sleep(RECONNECT_DELAYS[min(attempt, len(RECONNECT_DELAYS) - 1)])
             attempt += 1
             try:
-                return await self._connect()
+                return await self._connect(), attempt
             except SinkUnavailable as error:
                 if str(error) != said:
                     logger.error("sink %s: not connected: %s", self.name, error)
@@ -225,8 +241,7 @@ class MqttSink:
         connection.publish(message).add_done_callback(partial(self._told, message.topic))
 
     def _told(self, topic: str, answer: Answer) -> None:
-        code = None if answer.cancelled() else answer.result()
-        if code is not None and is_failure(code):
+        if not answer.cancelled() and is_failure(code := answer.result()):
             logger.error(
                 "sink %s: the broker refuses what we publish to %s: %s", self.name, topic, reason(code)
             )
@@ -239,10 +254,11 @@ def level(text: str) -> str:
     return "".join(good).strip()[:MAX_LEVEL] or "unknown"
 
 
-def fit(item: Converted, limit: int) -> bytes | None:
+def fit(item: Converted, settings: MqttSettings, limit: int) -> bytes | None:
     """The event as JSON, shortened where it is too large; None: that does not suffice."""
-    if len(item.json) <= limit:
-        return item.json
+    body = full(item, settings)
+    if len(body) <= limit:
+        return body
     short = msgspec.structs.replace(
         item.event,
         html=None,
@@ -253,13 +269,14 @@ def fit(item: Converted, limit: int) -> bytes | None:
     return body if len(body) <= limit else None
 
 
-def _outcome(codes: list[int | None]) -> Outcome:
-    refusal = next((code for code in codes if code is not None and is_failure(code)), None)
-    if refusal is not None:
+def _outcome(codes: set[int]) -> Outcome | None:
+    if codes == {UNSENT}:
+        return None
+    for refusal in filter(is_failure, codes):
         return (Reject if refusal in UNFIT else Retry)(f"the broker refuses it: {reason(refusal)}")
-    return (
-        Retry("the connection was lost before the broker acknowledged it") if None in codes else Delivered()
-    )
+    if codes & {LOST, UNSENT}:
+        return Retry("the connection was lost before the broker acknowledged it")
+    return Delivered()
 
 
 async def _settled(answers: list[Answer]) -> None:

@@ -152,6 +152,7 @@ class Codec:
         """`version` is "3.1.1" or "5"."""
         self._five = version == "5"
         self._buffer = bytearray()
+        self._greeted = False
 
     def connect(self, client_id: str, keepalive: int, will: Message, user: str, password: str) -> bytes:
         """CONNECT with a clean session (§3.1)."""
@@ -185,6 +186,9 @@ class Codec:
     def receive(self, data: bytes) -> list[Packet]:
         """Take octets from the wire; the packets that are complete. MalformedPacket: close the connection."""
         self._buffer += data
+        if not self._greeted and self._buffer[:1] != b"\x20":  # §3.2: nothing comes before it
+            raise MalformedPacket("the first packet is not CONNACK")
+        self._greeted = True
         packets: list[Packet] = []
         at = 0
         while (found := _frame(self._buffer, at)) is not None:
