@@ -237,7 +237,9 @@ async def test_a_script_that_closes_the_channel_is_ended() -> None:
             await process.ask(FIRE, 5)
 
 
-@pytest.mark.parametrize("junk", [b"junk\n", b"[1, 2, 3]\n", b'"text"\n', b"\xff\n"])
+@pytest.mark.parametrize(
+    "junk", [b"junk\n", b"[1, 2, 3]\n", b'"text"\n', b"\xff\n", b"{}\n", b'{"variables": 5}\n']
+)
 async def test_a_script_that_writes_into_the_channel_is_ended(junk: bytes) -> None:
     code = f"""import os
 def IOEvent(n, v):

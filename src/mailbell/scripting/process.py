@@ -173,7 +173,7 @@ class ScriptProcess(asyncio.Protocol):
         match message:
             case [int(level), str(text)]:
                 self._log(level, text)
-            case dict():
+            case {"variables": dict(), "fatal": str() | None} | {"problems": list(), "handlers": list()}:
                 if self._answer is not None and not self._answer.done():
                     self._answer.set_result(message)
             case _:
