@@ -11,58 +11,80 @@ import platform
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 from mailbell import __version__
+from mailbell.changes import changes
 from mailbell.clock import Clock, SystemClock
 from mailbell.delivery.alignment import Alignment
 from mailbell.delivery.consumer import Delivery
+from mailbell.delivery.deliveries import Deliveries
 from mailbell.delivery.feed import Feed
+from mailbell.delivery.keep import keep_running
 from mailbell.delivery.monitor import Monitor, Watermark
 from mailbell.delivery.pace import Pace
+from mailbell.errors import ConfigError
 from mailbell.event.convert import ConvertOptions
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.sqlite import SqliteJournal
 from mailbell.log import Log
 from mailbell.scripting.state import IoState
-from mailbell.server.ioserver import IoServer, hostname
+from mailbell.server.ioserver import LIVE, IoServer, hostname
 from mailbell.server.memory import Budget
 from mailbell.server.tls import Certificate, SelfSigned, TlsContext
 from mailbell.server.transcript import Transcripts
 from mailbell.server.users import Authenticator, Users
 from mailbell.settings import IoServerSettings, ServiceSettings, SinkSettings
-from mailbell.sinks import registry
-from mailbell.sinks.script import ScriptSink
 
 STOP_SMTP = 5.0
-STOP_SINKS = 10.0
-"""Seconds that messages under way, and then deliveries in flight, have to finish on stop."""
+STOP_MONITOR = 1.0
+"""Seconds that messages under way, and then what is in flight to the monitor, have to finish on stop."""
 
 TRIM_EVERY = 600.0
-RESTART_AFTER = 1.0
 
 logger = logging.getLogger("mailbell")
 
 
-def run(settings: ServiceSettings) -> int:
-    """Serve until SIGINT or SIGTERM; the exit status. StartupError when the machine does not allow it."""
+Read = Callable[[], ServiceSettings]
+
+
+def run(settings: ServiceSettings, read: Read) -> int:
+    """Serve until SIGINT or SIGTERM; the exit status. StartupError when the machine does not allow it.
+
+    On SIGHUP the settings are `read` again.
+    """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings))
+        runner.run(_serve(settings, read))
     return 0
 
 
-async def _serve(settings: ServiceSettings) -> None:
-    stop = asyncio.Event()
+async def _serve(settings: ServiceSettings, read: Read) -> None:
+    stop, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, _on_signal, stop, signum)
-    async with App(settings) as app:
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    async with App(settings) as app, AsyncExitStack() as stack:
         app.announce()
+        keep_running(stack, "reload", lambda: _reload_when(reload, app, read))
         await stop.wait()
         logger.info("stopping")
+
+
+async def _reload_when(asked: asyncio.Event, app: "App", read: Read) -> None:
+    while True:
+        await asked.wait()
+        asked.clear()
+        try:
+            settings = await asyncio.to_thread(read)
+        except ConfigError as error:
+            for problem in error.problems:
+                logger.error("reload: %s", problem)
+            logger.error("reload: the settings stay as they were")
+        else:
+            await app.reload(settings)
 
 
 def _on_signal(stop: asyncio.Event, signum: signal.Signals) -> None:
@@ -91,7 +113,8 @@ class App:
         self.transcripts = Transcripts(self.clock)
         self._budget = Budget(settings.memory)
         self.ioservers: dict[str, IoServer] = {}
-        self.deliveries: dict[str, Delivery] = {}
+        self.deliveries: Deliveries
+        self._feed: Feed
         self.journal: SqliteJournal
         self._stack = AsyncExitStack()
 
@@ -118,9 +141,7 @@ class App:
             await server.start()
             stack.push_async_callback(server.stop, STOP_SMTP)
             self.ioservers[id_] = server
-            for delivery in self.deliveries.values():
-                if isinstance(delivery.sink, ScriptSink):
-                    await delivery.sink.io_start(id_)
+            await self.deliveries.listening(id_)
 
     def _make_server(self, id_: str, settings: IoServerSettings, folder: Path) -> IoServer:
         users = None if settings.auth != "required" or settings.users is None else Users(settings.users)
@@ -144,7 +165,7 @@ class App:
 
     async def _start_deliveries(self, stack: AsyncExitStack) -> None:
         settings = self.settings
-        feed = Feed(self.journal, {id_: _convert_options(each) for id_, each in settings.ioservers.items()})
+        feed = self._feed = Feed(self.journal, _convert_options(settings))
         early = (id_ for id_, each in settings.ioservers.items() if each.startupevents)
         alignment = Alignment(["io", *settings.sinks], early)
         first = await self.journal.consumer("io")
@@ -159,19 +180,40 @@ class App:
             on_delivered=mark.move,
             in_turn=Pace(self.clock, lambda: self.journal.last_sequence),
         )
-        self._begin(stack, monitor)
+        stack.push_async_callback(monitor.drain, STOP_MONITOR)
+        keep_running(stack, "the IO MONITOR", monitor.run)
+        self.deliveries = Deliveries(self.journal, feed, alignment, self.clock, self.state, behind=mark)
+        stack.push_async_callback(self.deliveries.close)
         for name, each in settings.sinks.items():
-            sink = registry.make(name, each, self.state)
-            consumer = await self.journal.consumer(name)
-            delivery = Delivery(sink, consumer, each, feed, alignment, self.clock, behind=mark)
-            self.deliveries[name] = delivery
-            self._begin(stack, delivery)
-        _keep_running(stack, "alignment", lambda: _align(alignment))
-        _keep_running(stack, "retention", self._trim)
+            await self.deliveries.serve(name, each)
+        keep_running(stack, "alignment", lambda: _align(alignment))
+        keep_running(stack, "retention", self._trim)
 
-    def _begin(self, stack: AsyncExitStack, delivery: Delivery) -> None:
-        stack.push_async_callback(delivery.drain, STOP_SINKS)
-        _keep_running(stack, f"sink {delivery.sink.name}", delivery.run)
+    async def reload(self, settings: ServiceSettings) -> None:
+        """Go on with these settings, as far as that needs no restart. No connection and no event is lost."""
+        found = list(changes(self.settings, settings))
+        for change in found:
+            logger.info("reload: %s%s", change, "" if _is_live(change.key) else "; this needs a restart")
+        if not found:
+            logger.info("reload: nothing has changed")
+        for id_, each in settings.ioservers.items():
+            if id_ in self.ioservers:
+                self.ioservers[id_].use(each)
+        self._feed.use(_convert_options(settings))
+        self.settings = settings
+        gone = self.deliveries.keys() - settings.sinks.keys()
+        await asyncio.gather(
+            *(self.deliveries.remove(name) for name in gone),
+            *(self._renew(name, each) for name, each in settings.sinks.items()),
+        )
+        logger.info("reload: done")
+
+    async def _renew(self, name: str, settings: SinkSettings) -> None:
+        """Serve the sink as it is now in the settings."""
+        try:
+            await self.deliveries.serve(name, settings)
+        except Exception:  # whatever a sink's making may do: the others go on
+            logger.exception("reload: sink %s can't be made; it stays as it was", name)
 
     async def _trim(self) -> None:
         while True:
@@ -191,8 +233,17 @@ class App:
             logger.info("send a first mail: %s send --server 127.0.0.1:%d", _program(), server.port)
 
 
-def _convert_options(settings: IoServerSettings) -> ConvertOptions:
-    return ConvertOptions(rawbody=settings.rawbody, charset=settings.charset)
+def _convert_options(settings: ServiceSettings) -> dict[str, ConvertOptions]:
+    return {
+        id_: ConvertOptions(rawbody=each.rawbody, charset=each.charset)
+        for id_, each in settings.ioservers.items()
+    }
+
+
+def _is_live(key: str) -> bool:
+    """Whether a change of this key holds without a restart."""
+    room, _, rest = key.partition(".")
+    return room == "sinks" or (room == "ioservers" and "." in rest and rest.split(".")[1] in LIVE)
 
 
 async def _align(alignment: Alignment) -> None:
@@ -200,26 +251,6 @@ async def _align(alignment: Alignment) -> None:
     if late:
         logger.error("not every sink came up in time; events flow without %s", ", ".join(late))
     await asyncio.Event().wait()
-
-
-def _keep_running(stack: AsyncExitStack, what: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run in the background until the stack unwinds; a bug in one part is logged and that part begun anew."""
-
-    async def keep() -> None:
-        while True:
-            try:
-                await work()
-            except Exception:
-                logger.exception("%s failed; it is started again", what)
-            await asyncio.sleep(RESTART_AFTER)
-
-    task = asyncio.get_running_loop().create_task(keep(), name=what)
-
-    async def end() -> None:
-        task.cancel()
-        await asyncio.wait([task])
-
-    stack.push_async_callback(end)
 
 
 def _program() -> str:

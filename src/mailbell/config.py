@@ -123,7 +123,7 @@ class _Reader:
         What the table leaves out is as in `default`, if that is such a struct.
         """
         if not isinstance(value, dict):
-            return self._bad(key, f"expected a table, got {_masked(value, key)}; write [{key}]")
+            return self._bad(key, f"expected a table, got {masked(value, key)}; write [{key}]")
         kind = self._kind(value, kinds, key)
         if kind is None:
             return _BAD
@@ -182,7 +182,7 @@ class _Reader:
 
     def _dict(self, value: object, kind: Any, key: str) -> object:
         if not isinstance(value, dict):
-            return self._bad(key, f"expected a table, got {_masked(value, key)}; write [{key}]")
+            return self._bad(key, f"expected a table, got {masked(value, key)}; write [{key}]")
         named = bool(_structs(_bare(kind)))
         items: dict[str, object] = {}
         for name, item in value.items():
@@ -199,7 +199,7 @@ class _Reader:
         if isinstance(value, str):  # a list of one may be written without its brackets
             value = [value]
         if not isinstance(value, list):
-            return self._bad(key, f"expected a list, got {_masked(value, key)}; write it in brackets: [ … ]")
+            return self._bad(key, f"expected a list, got {masked(value, key)}; write it in brackets: [ … ]")
         items = tuple(self._value(item, item_kind, f"{key}[{index}]") for index, item in enumerate(value))
         least = getattr(_metadata(kind).type, "min_length", None) or 0
         if len(items) < least:
@@ -215,9 +215,9 @@ class _Reader:
             self._check(result, kind)
         except msgspec.ValidationError:
             wanted = expected(inspect.type_info(kind))
-            return self._bad(key, f"expected {wanted}, got {_masked(written, key)}{_remedy(written, kind)}")
+            return self._bad(key, f"expected {wanted}, got {masked(written, key)}{_remedy(written, kind)}")
         except ValueError as error:
-            return self._bad(key, f"{error}, got {_masked(written, key)}")
+            return self._bad(key, f"{error}, got {masked(written, key)}")
         if not isinstance(result, Path):
             return result
         return self._path(result, (_metadata(kind).extra or {}).get("file"), key)
@@ -361,9 +361,14 @@ def _shown(value: object) -> str:
             return str(value)
 
 
-def _masked(written: object, key: str) -> str:
-    """A value for a message, as written: references to the environment stay; of a secret, nothing."""
-    if _SECRET.search(key):
+def is_secret(key: str) -> bool:
+    """Whether what stands under this key is nobody's business."""
+    return _SECRET.search(key) is not None
+
+
+def masked(written: object, key: str) -> str:
+    """Return a value for a message, as written: references to the environment stay; of a secret, nothing."""
+    if is_secret(key):
         return "something else (not shown: it is a secret)"
     if not isinstance(written, str):
         return _shown(written)

@@ -2,10 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mailbell.cli.options import config_option
+
+if TYPE_CHECKING:
+    from mailbell.settings import ServiceSettings
 
 
 @click.command()
@@ -21,14 +25,17 @@ from mailbell.cli.options import config_option
 )
 @click.pass_context
 def serve(ctx: click.Context, config: Path | None, port: int | None, data: Path | None) -> None:
-    """Run the server, until Ctrl-C or SIGTERM."""
+    """Run the server, until Ctrl-C or SIGTERM. SIGHUP makes it read its settings again."""
     _open_standard_descriptors()
     from mailbell.config import load
 
-    settings = load(config, port=port, data=data)
+    def read() -> "ServiceSettings":
+        return load(config, port=port, data=data)
+
+    settings = read()
     from mailbell.app import run  # after the settings: their problems show at once
 
-    ctx.exit(run(settings))
+    ctx.exit(run(settings, read))
 
 
 def _open_standard_descriptors() -> None:

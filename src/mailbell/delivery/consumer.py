@@ -51,7 +51,7 @@ class Delivery:
         """
         self.sink = sink
         self.consumer = consumer
-        self._settings = settings
+        self.settings = settings
         self._feed = feed
         self._alignment = alignment
         self._clock = clock
@@ -160,7 +160,7 @@ class Delivery:
     async def _claim(self) -> Sequence[Claim]:
         await self._wait_for_room()
         await self._resumed.wait()
-        return await self.consumer.fetch(self._limit - len(self._in_flight), ordered=self._settings.ordered)
+        return await self.consumer.fetch(self._limit - len(self._in_flight), ordered=self.settings.ordered)
 
     async def _wait_for_room(self) -> None:
         while len(self._in_flight) >= self._limit:
@@ -237,7 +237,7 @@ class Delivery:
         now = self._clock.time()
         mail = f"mail {claim.sequence}" if item is None else item.mail.id
         elapsed = self._clock.monotonic() - began if claim.attempt > 1 else 0.0
-        match decide(outcome, claim.attempt, elapsed, self._settings.retry_for, random.random()):  # noqa: S311  jitter
+        match decide(outcome, claim.attempt, elapsed, self.settings.retry_for, random.random()):  # noqa: S311  jitter
             case Settle():
                 self.consumer.ack(claim)
                 self._selection.settled(claim.sequence)

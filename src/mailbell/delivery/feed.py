@@ -25,6 +25,12 @@ class Feed:
         self._octets = 0
         self._converting: dict[int, asyncio.Future[Converted]] = {}
 
+    def use(self, options: Mapping[str, ConvertOptions]) -> None:
+        """Convert with these from now on."""
+        self._options = options
+        self._kept.clear()
+        self._octets = 0
+
     async def item(self, sequence: int) -> Converted:
         """The converted mail of this sequence; MailGone when retention has removed it."""
         if (kept := self._kept.get(sequence)) is not None:

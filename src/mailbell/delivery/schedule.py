@@ -33,7 +33,7 @@ Step = Settle | Again | Park | Hold
 
 
 def decide(outcome: Outcome, attempt: int, elapsed: float, retry_for: float, fraction: float) -> Step:
-    """The step after the try of this number. `elapsed`: seconds since the first; `fraction` picks the jitter."""
+    """The step after the try of this number, `elapsed` seconds after the first; `fraction` is the jitter."""
     match outcome:
         case Delivered():
             return Settle()

@@ -124,7 +124,7 @@ class Journal(Protocol):
         ...
 
     async def dismiss(self, name: str) -> None:
-        """Close a consumer. What it had is kept for when it is asked for again; till then it holds no mail."""
+        """Close a consumer. What it had is kept until it is asked for again; meanwhile it holds no mail."""
         ...
 
     async def forget(self, name: str) -> None:

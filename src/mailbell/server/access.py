@@ -49,13 +49,13 @@ class Sources:
     """Counts the open connections of each source address."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self.open: Counter[str] = Counter()
         """To be read only."""
 
     def enter(self, ip: str) -> bool:
         """Count one more; False when this address has its share already."""
-        if self.open[ip] >= self._limit:
+        if self.open[ip] >= self.limit:
             return False
         self.open[ip] += 1
         return True

@@ -5,6 +5,8 @@ import logging
 import socket
 import ssl
 
+import msgspec
+
 from mailbell.clock import Clock
 from mailbell.errors import StartupError
 from mailbell.journal.base import Journal
@@ -24,6 +26,25 @@ from mailbell.smtp.session import SessionOptions
 
 TICK = 1.0
 """Seconds between two looks at the clock for all connections: cheaper than a timer for each."""
+
+LIVE = (
+    "allow",
+    "auth_plaintext",
+    "bare_lf",
+    "chaos",
+    "charset",
+    "data_timeout",
+    "idle_timeout",
+    "max_command",
+    "max_errors",
+    "max_per_source",
+    "max_recipients",
+    "max_size",
+    "min_rate",
+    "queue_timeout",
+    "rawbody",
+)
+"""The settings that may change while it listens. They hold for connections that come after."""
 
 logger = logging.getLogger("mailbell.smtp")
 
@@ -81,6 +102,15 @@ class IoServer:
         assert self._listener is not None  # noqa: S101
         port: int = self._listener.sockets[0].getsockname()[1]
         return port
+
+    def use(self, settings: IoServerSettings) -> None:
+        """Go on with those of these settings that are LIVE."""
+        live = {name: getattr(settings, name) for name in LIVE}
+        self.settings = msgspec.structs.replace(self.settings, **live)
+        self.session_options = session_options(self.settings, self.tls is not None)
+        self.chaos = Chaos(self.settings.chaos)
+        self._allowed = Networks(self.settings.allow)
+        self._sources.limit = self.settings.max_per_source
 
     async def start(self) -> None:
         """Listen; ListenError when an address can't be had."""

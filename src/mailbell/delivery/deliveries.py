@@ -1,0 +1,99 @@
+"""The sinks that are served, each with its delivery. They come, change and go while mail flows."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack
+
+from mailbell.clock import Clock
+from mailbell.delivery.alignment import Alignment
+from mailbell.delivery.consumer import Delivery
+from mailbell.delivery.feed import Feed
+from mailbell.delivery.keep import keep_running
+from mailbell.delivery.monitor import Watermark
+from mailbell.journal.base import Journal
+from mailbell.scripting.state import IoState
+from mailbell.settings import SinkSettings
+from mailbell.sinks import registry
+from mailbell.sinks.base import Sink
+from mailbell.sinks.script import ScriptSink
+
+DRAIN = 10.0
+"""Seconds that what is in flight has to finish when a sink ends."""
+
+
+class Deliveries(Mapping[str, Delivery]):
+    """Sink by name → its Delivery. What a sink has not had yet waits in the journal while it is exchanged."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        feed: Feed,
+        alignment: Alignment,
+        clock: Clock,
+        state: IoState,
+        behind: Watermark,
+    ) -> None:
+        """Nothing is served yet; `behind` is the monitor, which sees every event first."""
+        self._journal = journal
+        self._feed = feed
+        self._alignment = alignment
+        self._clock = clock
+        self._state = state
+        self._behind = behind
+        self._served: dict[str, tuple[Delivery, AsyncExitStack]] = {}
+        self._listening: list[str] = []
+
+    def __getitem__(self, name: str) -> Delivery:
+        """The delivery of the sink of this name."""
+        return self._served[name][0]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._served)
+
+    def __len__(self) -> int:
+        return len(self._served)
+
+    async def serve(self, name: str, settings: SinkSettings) -> None:
+        """Serve a sink by these settings; one that has them already goes on untouched.
+
+        Where there was one of this name, it finishes first what it has in flight, and this one goes on from
+        there. One whose name is new to the journal gets what comes from now on.
+        """
+        served = self._served.get(name)
+        if served is not None and served[0].settings == settings:
+            return
+        sink = registry.make(name, settings, self._state)  # if that fails, the old one stays
+        if served is not None:
+            await served[1].aclose()
+        await self._begin(sink, settings)
+
+    async def remove(self, name: str) -> None:
+        """Let the sink finish what it has in flight. Its place in the journal stays, and holds nothing."""
+        _, stack = self._served.pop(name)
+        await stack.aclose()
+        self._alignment.up(name)  # nobody waits for it any more
+        await self._journal.dismiss(name)
+
+    async def listening(self, ioserver: str) -> None:
+        """An I/O server listens: scripts are told, those too that come later."""
+        self._listening.append(ioserver)
+        for delivery in self.values():
+            if isinstance(delivery.sink, ScriptSink):
+                await delivery.sink.io_start(ioserver)
+
+    async def close(self) -> None:
+        """End all sinks, together. Their places in the journal are closed with it."""
+        await asyncio.gather(*(stack.aclose() for _, stack in self._served.values()))
+
+    async def _begin(self, sink: Sink, settings: SinkSettings) -> None:
+        consumer = await self._journal.consumer(sink.name)
+        delivery = Delivery(
+            sink, consumer, settings, self._feed, self._alignment, self._clock, behind=self._behind
+        )
+        if isinstance(sink, ScriptSink):
+            for ioserver in self._listening:
+                await sink.io_start(ioserver)
+        stack = AsyncExitStack()
+        stack.push_async_callback(delivery.drain, DRAIN)
+        keep_running(stack, f"sink {sink.name}", delivery.run)
+        self._served[sink.name] = delivery, stack
