@@ -173,7 +173,7 @@ class ScriptProcess(asyncio.Protocol):
         match message:
             case [int(level), str(text)]:
                 self._log(level, text)
-            case {"variables": dict(), "fatal": str() | None} | {"problems": list(), "handlers": list()}:
+            case dict() if _is_answer(message):
                 if self._answer is not None and not self._answer.done():
                     self._answer.set_result(message)
             case _:
@@ -201,6 +201,14 @@ class ScriptProcess(asyncio.Protocol):
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ScriptDied(self.reason))
         self.ended.set()
+
+
+def _is_answer(message: dict[str, Any]) -> bool:
+    match message:
+        case {"problems": list(), "handlers": list()} | {"variables": dict(), "fatal": str() | None}:
+            return True
+        case _:
+            return False
 
 
 def _describe(status: int) -> str:
