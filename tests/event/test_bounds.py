@@ -76,6 +76,12 @@ ADVERSARIAL = {
     "flowed": b"Content-Type: text/plain; format=flowed\r\n\r\n" + many(b"a \r\n"),
     # HTML
     "tags": HTML + many(b"<p>"),
+    "hidden elements, all different": HTML + b"".join(b"<x%d style=display:none>" % n for n in range(40000)),
+    "hidden elements without an end": HTML
+    + b"".join(
+        b"<%b style=display:none>" % n for n in (b"p", b"div", b"tr", b"ul", b"li", b"b", b"i", b"u", b"a")
+    )
+    + many(b"</x>"),
     "tags that never end": HTML + many(b"<a "),
     "comments that never end": HTML + many(b"<!--"),
     "quotes that never end": HTML + many(b"<a b='<a c=\""),

@@ -7,13 +7,14 @@ This renderer keeps a few counters, looks at every character once, and no nestin
 import html
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from mailbell.event.defects import Defects
 from mailbell.event.text import clean
 
 MAX_TAGS = 20_000
 MAX_INDENT = 8
+MAX_ENDLESS = 8
 
 _TAG = re.compile(
     r"<(?:(/?)([a-z][a-z0-9]*+)((?:[^>=]++|=\s*+(?:\"[^\"]*\"|'[^']*')?)*+)(?:>|\Z)"
@@ -38,6 +39,11 @@ _BLOCKS = """
 # Line breaks around an element: two set it off by an empty line.
 _BREAKS = dict.fromkeys(_BLOCKS.split(), 1) | dict.fromkeys(_PARAGRAPHS.split(), 2)
 _NO_TEXT = frozenset(("script", "style", "title", "template", "noframes"))
+# No others: to look for the end of what is hidden is a pattern and a search for each name.
+_HIDEABLE = _NO_TEXT.union(_BREAKS, ("a", "b", "em", "font", "i", "small", "span", "strong", "u")) - {
+    "br",
+    "hr",
+}
 
 
 def to_text(source: str, defects: Defects) -> str:
@@ -103,15 +109,16 @@ class _Page:
         breaks = _BREAKS.get(name)
         if breaks and self._breaks < breaks and not self._cell:
             self._breaks = breaks
-        if not closes and (name in _NO_TEXT or (attributes and _HIDDEN.search(attributes))):
+        if closes or name not in _HIDEABLE:
+            return position
+        if name in _NO_TEXT or (attributes and _HIDDEN.search(attributes)):
             return self._behind(name, position)
         return position
 
     def _behind(self, name: str, position: int) -> int:
         """Where an element without text for people ends; nothing is left out when nothing ends it."""
-        if name not in self._endless:
-            found = re.compile(f"</{name}[^>]*+>?", re.IGNORECASE).search(self._source, position)
-            if found:
+        if name not in self._endless and len(self._endless) < MAX_ENDLESS:
+            if found := _end_of(name).search(self._source, position):
                 return found.end()
             self._endless.add(name)
         return position
@@ -209,6 +216,11 @@ _ACTIONS: dict[str, Callable[[_Page, str, bool], None]] = {
     "tr": _Page.row,
     "ul": _Page.list_,
 }
+
+
+@cache
+def _end_of(name: str) -> re.Pattern[str]:
+    return re.compile(f"</{name}[^>]*+>?", re.IGNORECASE)
 
 
 def _value(found: re.Match[str]) -> str:
