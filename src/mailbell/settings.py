@@ -8,7 +8,7 @@ expected; `file`, the suffixes of a file that must exist.
 import base64
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -107,14 +107,19 @@ def _source(value: str) -> None:
         _network(value)
 
 
-def _http_url(value: str) -> None:
-    try:
-        url = urlsplit(value)
-        good = url.scheme in ("http", "https") and url.hostname and url.port != 0
-    except ValueError:
-        good = False
-    if not good or re.search(r"[\x00-\x20\x7f]", value):
-        raise ValueError('expected a URL such as "https://host/path"')
+def _url(example: str, *schemes: str) -> Callable[[str], None]:
+    """Make the check that a URL has one of these schemes and a host."""
+
+    def check(value: str) -> None:
+        try:
+            url = urlsplit(value)
+            good = url.scheme in schemes and url.hostname and url.port != 0
+        except ValueError:
+            good = False
+        if not good or re.search(r"[\x00-\x20\x7f]", value):
+            raise ValueError(f'expected a URL such as "{example}"')
+
+    return check
 
 
 def _mqtt_url(value: str) -> None:
@@ -158,10 +163,11 @@ def _probability(value: float) -> None:
 
 Probability = Annotated[float, Meta(extra={"check": _probability})]
 Network = Annotated[str, Meta(extra={"check": _network})]
-HttpUrl = Annotated[str, Meta(extra={"check": _http_url})]
+HttpUrl = Annotated[str, Meta(extra={"check": _url("https://host/path", "http", "https")})]
 MqttUrl = Annotated[str, Meta(extra={"check": _mqtt_url})]
 Topic = Annotated[str, Meta(max_length=200, extra={"check": _topic})]
 SomeUrl = Annotated[str, Meta(extra={"check": _some_url})]
+NatsUrl = Annotated[str, Meta(extra={"check": _url("nats://host:4222", "nats", "tls")})]
 WebhookKey = Annotated[str, Meta(extra={"check": _webhook_key})]
 HeaderValue = Annotated[str, Meta(extra={"check": _header_value})]
 SourceNetwork = Annotated[str, Meta(extra={"check": _source})]
@@ -316,6 +322,36 @@ class LogSettings(Settings, frozen=True, kw_only=True):
     keep: Annotated[Duration, Meta(description="Log files older than this are removed; 0: never.")] = (
         Duration(90 * 86400)
     )
+
+
+def _web_listen(value: str) -> None:
+    if value == "off":
+        return
+    host, _, port = value.rpartition(":")
+    try:
+        if host != "localhost":
+            ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        good = port.isascii() and port.isdecimal() and 0 < int(port) < 65536
+    except ValueError:
+        good = False
+    if not good or (":" in host and not host.startswith("[")):
+        raise ValueError('expected an address and a port such as "127.0.0.1:8025" or "[::1]:8025", or "off"')
+
+
+class WebSettings(Settings, frozen=True, kw_only=True):
+    """The page and the API, over HTTP."""
+
+    listen: Annotated[
+        str, Meta(extra={"check": _web_listen}, description='Address and port to answer on, or "off".')
+    ] = "127.0.0.1:8025"
+    hosts: Annotated[
+        tuple[str, ...],
+        Meta(description="Names that it is reached by; addresses and the machine's own name need no entry."),
+    ] = ()
+    insecure: Annotated[
+        bool,
+        Meta(description="true: `listen` may be open to other machines, and whoever reaches it reads all."),
+    ] = False
 
 
 def _pattern(value: str) -> None:
@@ -547,7 +583,7 @@ class NatsSettings(PayloadSettings, frozen=True, kw_only=True, tag_field="type",
     """A NATS server: each event is published to a subject."""
 
     servers: Annotated[
-        tuple[SomeUrl, ...],
+        tuple[NatsUrl, ...],
         Meta(min_length=1, description="`nats://host:port` or `tls://…`, any of a cluster."),
     ]
     subject: Annotated[
@@ -661,6 +697,7 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     ioservers: dict[str, IoServerSettings] = {}
     journal: JournalSettings = JournalSettings()
     log: LogSettings = LogSettings()
+    web: WebSettings = WebSettings()
     memory: Annotated[
         PositiveSize,
         Meta(description="The most memory for messages on their way in; above it connections pause."),

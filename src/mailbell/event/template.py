@@ -36,9 +36,11 @@ class Template:
     def __repr__(self) -> str:
         return f"<Template {self.text!r}>"
 
-    def render(self, event: MailEvent) -> str:
-        """Fill in the fields."""
-        return "".join(piece if isinstance(piece, str) else piece.render(event) for piece in self._pieces)
+    def render(self, event: MailEvent, quote: Callable[[str], str] = str) -> str:
+        """Fill in the fields; `quote` makes what each brings fit for the place where it stands."""
+        return "".join(
+            piece if isinstance(piece, str) else quote(piece.render(event)) for piece in self._pieces
+        )
 
 
 class _Field:
