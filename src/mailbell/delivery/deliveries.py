@@ -14,7 +14,7 @@ from mailbell.journal.base import Journal
 from mailbell.scripting.state import IoState
 from mailbell.settings import SinkSettings
 from mailbell.sinks import registry
-from mailbell.sinks.base import Sink
+from mailbell.sinks.base import Forgets, Sink
 from mailbell.sinks.script import ScriptSink
 
 DRAIN = 10.0
@@ -69,7 +69,9 @@ class Deliveries(Mapping[str, Delivery]):
 
     async def remove(self, name: str) -> None:
         """Let the sink finish what it has in flight. Its place in the journal stays, and holds nothing."""
-        _, stack = self._served.pop(name)
+        delivery, stack = self._served.pop(name)
+        if isinstance(delivery.sink, Forgets):
+            delivery.sink.forget()
         await stack.aclose()
         self._alignment.up(name)  # nobody waits for it any more
         await self._journal.dismiss(name)

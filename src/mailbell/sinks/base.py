@@ -1,6 +1,6 @@
 """The port of a sink, and what a delivery can come to."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -50,4 +50,13 @@ class Sink(Protocol):
 
     async def stop(self) -> None:
         """Let go of everything; may be called without start()."""
+        ...
+
+
+@runtime_checkable
+class Forgets(Protocol):
+    """A sink that leaves something behind at the receiver, and can take it away again."""
+
+    def forget(self) -> None:
+        """Let `stop` take it away: the sink has been removed from the settings."""
         ...
