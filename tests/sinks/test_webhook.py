@@ -161,7 +161,7 @@ async def test_attachments_as_urls(receiver: Receiver, hook: Hook) -> None:
     sent, plain = (json.loads(each.body) for each in receiver.requests)
     assert plain["attachments"] == []
     base = f"http://bell.lan:8025/api/v1/message/{item.event.id}/part/"
-    assert [each["url"] for each in sent["attachments"]] == [f"{base}0", f"{base}1"]
+    assert [each["url"] for each in sent["attachments"]] == [f"{base}1", f"{base}2"]
 
 
 async def test_attachments_inside_up_to_the_cap(receiver: Receiver, hook: Hook) -> None:

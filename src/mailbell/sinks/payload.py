@@ -26,7 +26,7 @@ def full(item: Converted, settings: PayloadSettings) -> bytes:
 def _urls(item: Converted, settings: PayloadSettings) -> Iterator[dict[str, Any]]:
     page = (settings.page or "").rstrip("/")
     for each in item.event.attachments:
-        yield {"url": f"{page}/api/v1/message/{item.event.id}/part/{each.index}"}
+        yield {"url": f"{page}/api/v1/message/{item.event.id}/part/{each.index + 1}"}
 
 
 def _contents(item: Converted, left: int) -> Iterator[dict[str, Any]]:
