@@ -2,6 +2,7 @@
 
 ```
 IoServer ─▶ Journal ─▶ Delivery of the Monitor (data points, IO MONITOR) ─▶ Delivery of each sink
+                  └──▶ Inbox (index) ◀── WebServer
 ```
 """
 
@@ -11,9 +12,11 @@ import platform
 import shutil
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
+
+import msgspec
 
 from mailbell import __version__
 from mailbell.changes import changes
@@ -25,8 +28,10 @@ from mailbell.delivery.feed import Feed
 from mailbell.delivery.keep import keep_running
 from mailbell.delivery.monitor import Monitor, Watermark
 from mailbell.delivery.pace import Pace
-from mailbell.errors import ConfigError
-from mailbell.event.convert import ConvertOptions
+from mailbell.errors import ConfigError, InboxUnavailable, ListenError, SinkUnavailable
+from mailbell.event.convert import Converted, ConvertOptions
+from mailbell.inbox.index import Inbox
+from mailbell.journal.base import Consumer
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.sqlite import SqliteJournal
 from mailbell.log import Log
@@ -36,7 +41,8 @@ from mailbell.server.memory import Budget
 from mailbell.server.tls import Certificate, SelfSigned, TlsContext
 from mailbell.server.transcript import Transcripts
 from mailbell.server.users import Authenticator, Users
-from mailbell.settings import IoServerSettings, ServiceSettings, SinkSettings
+from mailbell.settings import IoServerSettings, ServiceSettings, SinkSettings, SmtpSettings, WebSettings
+from mailbell.sinks.base import Delivered
 
 STOP_SMTP = 5.0
 STOP_MONITOR = 1.0
@@ -114,7 +120,11 @@ class App:
         self._budget = Budget(settings.memory)
         self.ioservers: dict[str, IoServer] = {}
         self.deliveries: Deliveries
+        self.inbox: Inbox | None = None
+        self.url: str | None = None
+        """Where the web server answers."""
         self._feed: Feed
+        self._pace: Pace
         self.journal: SqliteJournal
         self._stack = AsyncExitStack()
 
@@ -135,13 +145,19 @@ class App:
         stack.callback(logger.info, "stopped")
         self.journal = await SqliteJournal.open(folder, settings.journal, self.clock)
         stack.push_async_callback(self.journal.close)
+        # Asked for before the first trim, which would else not wait for it.
+        reader = await self.journal.consumer("inbox") if settings.web.listen != "off" else None
         await self._start_deliveries(stack)
+        if reader is not None:
+            self._start_inbox(stack, reader, folder.path / "index.db")
         for id_, each in settings.ioservers.items():
             server = self._make_server(id_, each, folder.path)
             await server.start()
             stack.push_async_callback(server.stop, STOP_SMTP)
             self.ioservers[id_] = server
             await self.deliveries.listening(id_)
+        if self.inbox is not None:
+            await self._start_web(stack, self.inbox)
 
     def _make_server(self, id_: str, settings: IoServerSettings, folder: Path) -> IoServer:
         users = None if settings.auth != "required" or settings.users is None else Users(settings.users)
@@ -168,6 +184,7 @@ class App:
         feed = self._feed = Feed(self.journal, _convert_options(settings))
         early = (id_ for id_, each in settings.ioservers.items() if each.startupevents)
         alignment = Alignment(["io", *settings.sinks], early)
+        self._pace = Pace(self.clock, lambda: self.journal.last_sequence)
         first = await self.journal.consumer("io")
         mark = Watermark(first.position)
         monitor = Delivery(
@@ -178,7 +195,7 @@ class App:
             alignment,
             self.clock,
             on_delivered=mark.move,
-            in_turn=Pace(self.clock, lambda: self.journal.last_sequence),
+            in_turn=self._pace,
         )
         stack.push_async_callback(monitor.drain, STOP_MONITOR)
         keep_running(stack, "the IO MONITOR", monitor.run)
@@ -188,6 +205,41 @@ class App:
             await self.deliveries.serve(name, each)
         keep_running(stack, "alignment", lambda: _align(alignment))
         keep_running(stack, "retention", self._trim)
+
+    def _start_inbox(self, stack: AsyncExitStack, consumer: Consumer, path: Path) -> None:
+        """It shares the monitor's pace: together they take no more of the loop from those who send."""
+        self.inbox = Inbox(path, self.journal, consumer, self._feed.item, self._pace.keep, self.clock)
+        stack.push_async_callback(self.inbox.close)
+        keep_running(stack, "the inbox", self.inbox.run)
+
+    async def _start_web(self, stack: AsyncExitStack, inbox: Inbox) -> None:
+        """Where nobody has chosen the port, that it is taken is no reason to take no mail."""
+        from mailbell.web.ports import Parts  # with aiohttp, which takes its time to import
+        from mailbell.web.service import WebServer, home
+
+        servers = list(self.ioservers.values())
+        relay = next((each for each in self.settings.sinks.values() if isinstance(each, SmtpSettings)), None)
+        parts = Parts(
+            mailbox=inbox,
+            journal=self.journal,
+            item=self._feed.item,
+            chaos=lambda: [server.chaos for server in servers],
+            ioserver=servers[0].id,
+            release=None if relay is None else Release(relay),
+            clock=self.clock,
+            version=__version__,
+            database=str(self.settings.data / "index.db"),
+        )
+        server = WebServer(parts, self.settings.web, [home(__version__, servers[0].port)])
+        try:
+            await server.start()
+        except ListenError as error:
+            if self.settings.web != WebSettings():
+                raise
+            logger.warning("%s; mail is taken without the API", error)
+        else:
+            stack.push_async_callback(server.stop)
+            self.url = server.url
 
     async def reload(self, settings: ServiceSettings) -> None:
         """Go on with these settings, as far as that needs no restart. No connection and no event is lost."""
@@ -218,6 +270,9 @@ class App:
     async def _trim(self) -> None:
         while True:
             await self.journal.trim()
+            if self.inbox is not None:
+                with suppress(InboxUnavailable):  # the inbox says so itself, and the next round makes it good
+                    await self.inbox.follow_retention()
             await asyncio.sleep(TRIM_EVERY)
 
     def announce(self) -> None:
@@ -228,9 +283,36 @@ class App:
             logger.info("I/O server %s: SMTP on %s", id_, ", ".join(server.addresses))
         for name, sink in self.settings.sinks.items():
             logger.info("sink %s: %s", name, sink.describe())
+        if self.url is not None:
+            logger.info("API on %s", self.url)
         logger.info("data in %s", self.settings.data.resolve())
         for server in list(self.ioservers.values())[:1]:
             logger.info("send a first mail: %s send --server 127.0.0.1:%d", _program(), server.port)
+
+
+class Release:
+    """Hands mail on by way of a sink's mail server, for the API."""
+
+    def __init__(self, settings: SmtpSettings) -> None:
+        self.server = f"{settings.host}:{settings.port or 25}"
+        self._settings = settings
+
+    async def __call__(self, item: Converted, recipients: Sequence[str]) -> None:
+        """Hand on to these; NotReleased when the server won't have it."""
+        from mailbell.sinks.smtp import SmtpSink
+        from mailbell.web.ports import NotReleased
+
+        literal = tuple(each.replace("{", "{{").replace("}", "}}") for each in recipients)
+        sink = SmtpSink("release", msgspec.structs.replace(self._settings, rcpt_to=literal))
+        try:
+            await sink.start()
+            outcome = await sink.deliver(item)
+        except SinkUnavailable as error:
+            raise NotReleased(str(error)) from error
+        finally:
+            await sink.stop()
+        if not isinstance(outcome, Delivered):
+            raise NotReleased(outcome.reason)
 
 
 def _convert_options(settings: ServiceSettings) -> dict[str, ConvertOptions]:

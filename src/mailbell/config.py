@@ -45,11 +45,13 @@ _TOML_REMEDIES = {
 }
 
 
-def load(path: Path | None, *, port: int | None = None, data: Path | None = None) -> ServiceSettings:
+def load(
+    path: Path | None, *, port: int | None = None, data: Path | None = None, listen: str | None = None
+) -> ServiceSettings:
     """Read the settings from a TOML file, or the defaults without one; ConfigError lists every problem.
 
-    `port` goes over the port of the only I/O server, `data` over the data folder. Where the file has no I/O
-    server there is one named `smtp`.
+    `port` goes over the port of the only I/O server, `data` over the data folder, `listen` over that of the
+    web server. Where the file has no I/O server there is one named `smtp`.
     """
     reader = _Reader("mailbell" if path is None else str(path), Path() if path is None else path.parent)
     tree = {} if path is None else _parse(path)
@@ -60,6 +62,8 @@ def load(path: Path | None, *, port: int | None = None, data: Path | None = None
         reader.set_port(tree["ioservers"], port)
     if data is not None:
         tree["data"] = str(data.absolute()).replace("${", "$${")
+    if listen is not None and isinstance(tree.setdefault("web", {}), dict):
+        tree["web"]["listen"] = listen
     settings = reader.table(tree, (ServiceSettings,), "")
     if reader.problems:
         raise ConfigError(reader.problems)

@@ -1,6 +1,6 @@
 """The port of the inbox: what it shows of a mail, and what may be asked of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, tzinfo
 from typing import Protocol
 
@@ -53,13 +53,16 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """The whole inbox in figures; `deleted` since the start."""
+    """The whole inbox in figures."""
 
     total: int
     unread: int
-    deleted: int
     octets: int
     """Of the index's file."""
+    arrived: int
+    arrived_octets: int
+    deleted: int
+    """Since the start."""
 
 
 class Arrived(msgspec.Struct, frozen=True):
@@ -113,6 +116,10 @@ class Mailbox(Protocol):
 
     async def tags(self) -> Sequence[str]:
         """All tags in use, in order."""
+        ...
+
+    async def tag_counts(self) -> Mapping[str, int]:
+        """The tags, and how many mails have each."""
         ...
 
     async def page(

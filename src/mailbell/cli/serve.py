@@ -23,14 +23,19 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="The data folder; goes over that of the file.",
 )
+@click.option(
+    "--web", "listen", metavar="HOST:PORT|off", help="Where the API answers; goes over that of the file."
+)
 @click.pass_context
-def serve(ctx: click.Context, config: Path | None, port: int | None, data: Path | None) -> None:
+def serve(
+    ctx: click.Context, config: Path | None, port: int | None, data: Path | None, listen: str | None
+) -> None:
     """Run the server, until Ctrl-C or SIGTERM. SIGHUP makes it read its settings again."""
     _open_standard_descriptors()
     from mailbell.config import load
 
     def read() -> "ServiceSettings":
-        return load(config, port=port, data=data)
+        return load(config, port=port, data=data, listen=listen)
 
     settings = read()
     from mailbell.app import run  # after the settings: their problems show at once

@@ -86,7 +86,7 @@ class Inbox:
         self._damaged = False
         self._available = False
         self._position = 0
-        self._deleted = 0
+        self._arrived = self._arrived_octets = self._deleted = 0
         self._listeners: set[Callable[[Change], None]] = set()
         self.ready = False
 
@@ -129,11 +129,16 @@ class Inbox:
 
     async def counts(self) -> Counts:
         """How many there are."""
-        return await self._read(lambda reader: reader.counts(self._deleted))
+        figures = await self._read(IndexReader.figures)
+        return Counts(*figures, self._arrived, self._arrived_octets, self._deleted)
 
     async def tags(self) -> list[str]:
         """All tags in use, in order."""
         return await self._read(IndexReader.tags)
+
+    async def tag_counts(self) -> dict[str, int]:
+        """The tags, and how many mails have each."""
+        return await self._read(IndexReader.tag_counts)
 
     async def page(
         self, search: Search | None = None, *, start: int = 0, limit: int = 0, before: int = 0
@@ -242,6 +247,9 @@ class Inbox:
         found = [await self._row(sequence) for sequence in sequences if sequence > self._position]
         rows = [row for row in found if row is not None]
         await self._add(rows, sequences[-1])
+        if self.ready:
+            self._arrived += len(rows)
+            self._arrived_octets += sum(row.summary.size for row in rows)
         for row in rows if self._listeners else ():
             self._publish(Arrived(Entry(row.sequence, row.summary, False, row.tags)))
 

@@ -23,7 +23,7 @@ from mailbell.journal.files import (
     starting,
     transaction,
 )
-from mailbell.mailbox import Counts, Entry, Page, Search, Summary, Which
+from mailbell.mailbox import Entry, Page, Search, Summary, Which
 
 WORDS = ("subject", "sender", "recipient", "cc", "bcc", "reply_to", "message_id", "body")
 COUNTED = 10_000
@@ -199,15 +199,24 @@ class IndexReader:
         """May be called twice."""
         self._connection.close()
 
-    def counts(self, deleted: int) -> Counts:
-        """The figures."""
+    def figures(self) -> tuple[int, int, int]:
+        """All mails, the unread, and the file's octets."""
         total, unread = self._connection.execute("select total, unread from state").fetchone()
         pages = pragma(self._connection, "page_count")
-        return Counts(total, unread, deleted, pages * pragma(self._connection, "page_size"))
+        return total, unread, pages * pragma(self._connection, "page_size")
 
     def tags(self) -> list[str]:
-        """All tags."""
-        return [row[0] for row in self._connection.execute("select distinct name from tag order by name")]
+        """All tags; from one to the next, for `distinct` looks at every mail that has one."""
+        rows = self._connection.execute(
+            "with recursive each (name) as (select min(name) from tag union all"
+            " select (select min(name) from tag where name > each.name) from each where name is not null)"
+            " select name from each where name is not null"
+        )
+        return [row[0] for row in rows]
+
+    def tag_counts(self) -> dict[str, int]:
+        """All tags, and how many mails have each."""
+        return dict(self._connection.execute("select name, count(*) from tag group by name order by name"))
 
     def page(self, search: Search | None, start: int, limit: int, before: int) -> Page:
         """See Mailbox.page."""
