@@ -3,9 +3,12 @@
 import asyncio
 import json
 import re
+import signal
+import smtplib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import voluptuous as vol
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailbell.config import load
 from mailbell.event.convert import Converted, ConvertOptions, convert
 from mailbell.event.sample import sample
 from mailbell.mail import Envelope
@@ -23,9 +27,11 @@ from mailbell.sinks import mqtt as mqtt_module
 from mailbell.sinks.base import Delivered
 from mailbell.sinks.homeassistant import ATTRIBUTES_TEMPLATE, EVENT_TEMPLATE, LAST_TEMPLATE, Discovery
 from mailbell.sinks.mqtt import MqttSink, level
+from tests.service import start
 from tests.sinks.conftest import event, mail
 from tests.sinks.homeassistant import CONFIG_TOPIC, MOST_RECORDED, PAYLOAD, HomeAssistant, render, running
 from tests.sinks.mosquitto import Mosquitto, brokering, watching
+from tests.tools import ROOT, free_port
 
 SAMPLE = convert(sample(), ConvertOptions())
 SETTINGS = MqttSettings(homeassistant=True)
@@ -304,3 +310,67 @@ async def test_several_devices_at_once_wait_together(broker: Mosquitto, sink: Mq
         for device in range(20):
             group.create_task(sink.deliver(event(rcpt_to=[f"{device}@lan"])))
     assert asyncio.get_running_loop().time() - began < 1
+
+
+# -------------------------------------------------------------------------------- the page, and the example
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"```toml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+PAGES = {
+    "docs/home-assistant.md": blocks("docs/home-assistant.md")[0],
+    "examples/home-assistant.toml": (ROOT / "examples/home-assistant.toml").read_text(),
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
+async def test_five_minutes(tmp_path: Path, broker: Mosquitto, page: str) -> None:
+    """As the page says: the config, a camera's mail, the device; and the sink taken out again."""
+    port, config = free_port(), tmp_path / "mailbell.toml"
+    text = f'data = "data"\n{PAGES[page]}'.replace('data = "../mailbell-data"\n', "")
+    config.write_text(
+        text.replace("homeassistant.local", f"127.0.0.1:{broker.port}").replace("2525", str(port))
+    )
+    async with running(broker.port) as house:
+        service = await start(config, port, MQTT_PASSWORD="secret")
+        try:
+            await service.line("I/O server cameras: SMTP on")
+            await asyncio.to_thread(camera, port)
+            await house.until(
+                lambda: "event.front_gate" in house.entities and seen(house, "event.front_gate")
+            )
+            assert seen(house, "image.front_gate") == SAMPLE.attachment(0)
+            assert seen(house, "binary_sensor.front_gate_motion") is True
+            assert seen(house, "sensor.front_gate_last_mail").date() == datetime.now(UTC).date()
+            config.write_text(f'data = "data"\n[ioservers.cameras]\nport = {port}\n')
+            service.process.send_signal(signal.SIGHUP)
+            await house.until(lambda: not house.entities)
+            assert not [line for line in service.lines if "ERROR" in line or " + " in line]
+        finally:
+            await service.stop()
+
+
+def seen(house: HomeAssistant, entity: str) -> Any:
+    return house.entities[entity].state
+
+
+def camera(port: int) -> None:
+    message = EmailMessage()
+    message["From"], message["Subject"] = "front-gate@cameras.lan", "Motion detected"
+    message.set_content("Motion")
+    message.add_attachment(SAMPLE.attachment(0), maintype="image", subtype="jpeg", filename="a.jpg")
+    with smtplib.SMTP("127.0.0.1", port, timeout=10) as client:
+        client.send_message(message, to_addrs=["front-gate@alarms.lan"])
+
+
+@pytest.mark.parametrize("text", [*blocks("docs/sinks/mqtt.md"), *blocks("docs/home-assistant.md")])
+def test_every_config_of_the_pages_is_one(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MQTT_PASSWORD", "secret")
+    for name in ("ca.pem", "mailbell.pem", "mailbell.key"):
+        (tmp_path / name).touch()
+    config = tmp_path / "mailbell.toml"
+    config.write_text(text)
+    [settings] = load(config).sinks.values()
+    assert isinstance(settings, MqttSettings)
