@@ -1,7 +1,7 @@
-"""Transcripts: bounded, newest first."""
+"""Transcripts: bounded, newest first, the failed ones not hidden by the others."""
 
 from mailbell.clock import SystemClock
-from mailbell.server.transcript import KEEP_LINES, Transcripts
+from mailbell.server.transcript import KEEP_LINES, KEEP_TEXT, Transcripts
 
 
 def test_the_last_connections_are_kept_newest_first() -> None:
@@ -14,6 +14,15 @@ def test_the_last_connections_are_kept_newest_first() -> None:
     assert transcripts.get(made[2].id) is made[2]
 
 
+def test_connections_that_brought_mail_do_not_push_out_those_that_failed() -> None:
+    transcripts = Transcripts(SystemClock(), keep=2)
+    for port in range(10):
+        transcript = transcripts.begin("smtp", "127.0.0.1", port)
+        transcript.mails = port % 5
+        transcripts.end(transcript, "gone")
+    assert [transcript.port for transcript in transcripts] == [9, 8, 5, 0]
+
+
 def test_a_connection_without_mail_has_failed() -> None:
     transcripts = Transcripts(SystemClock())
     with_mail, without, still_open = (transcripts.begin("smtp", "127.0.0.1", 1) for _ in range(3))
@@ -23,9 +32,11 @@ def test_a_connection_without_mail_has_failed() -> None:
     assert [with_mail.failed, without.failed, still_open.failed] == [False, True, False]
 
 
-def test_a_long_dialogue_keeps_its_last_lines() -> None:
+def test_a_long_dialogue_keeps_its_last_lines_and_a_long_line_its_beginning() -> None:
     transcript = Transcripts(SystemClock()).begin("smtp", "127.0.0.1", 1)
     for number in range(KEEP_LINES + 5):
         transcript.record("<", str(number))
-    assert transcript.left_out == 5
-    assert transcript.lines[0].text == "5"
+    transcript.record("<", "x" * 4096)
+    assert transcript.left_out == 6
+    assert transcript.lines[0].text == "6"
+    assert transcript.lines[-1].text == "x" * KEEP_TEXT + "…"
