@@ -48,7 +48,8 @@ NEAR = 1000
 """A question waits for an index that is this close behind the journal, since it soon knows all; else not."""
 
 PATIENCE = 0.5
-"""Seconds for which a question waits for that."""
+OPENING = 5.0
+"""Seconds for which a question waits for that, and for a file that is being opened."""
 
 PROGRESS = 5.0
 AGAIN = 5.0
@@ -84,7 +85,6 @@ class Inbox:
         self._moved = asyncio.Event()
         self._failed = asyncio.Event()
         self._damaged = False
-        self._available = False
         self._position = 0
         self._arrived = self._arrived_octets = self._deleted = 0
         self._listeners: set[Callable[[Change], None]] = set()
@@ -287,8 +287,7 @@ class Inbox:
     async def _caught_up(self) -> None:
         """Let the index know what the journal knows at this moment, if that is soon."""
         target = self._journal.last_sequence
-        if not self._available:
-            raise InboxUnavailable("the inbox is being opened; try again in a moment")
+        await self._opened()
         if not 0 < target - self._position <= NEAR:
             return
         try:
@@ -323,7 +322,6 @@ class Inbox:
             logger.warning("%s; the index is made anew", self._file.replaced)
         self._readers = [await self._run(number, lambda: IndexReader(self._path)) for number in (1, 2)]
         self._position = await self._run(0, self._file.position)
-        self._available = True
         self._open.set()
 
     async def _close_files(self) -> None:
@@ -364,12 +362,12 @@ class Inbox:
         self._moved_to(at)
 
     def _fail(self) -> None:
-        self._available = self.ready = False
+        self.ready = False
         self._failed.set()
 
     async def _read(self, work: Callable[[IndexReader], T], slow: bool = False) -> T:
         await self._caught_up()
-        await self._opened()
+        await self._opened()  # it may have been replaced meanwhile
         reader = self._readers[slow]
         return await self._run(1 + slow, lambda: work(reader))
 
@@ -380,9 +378,9 @@ class Inbox:
         return await self._run(0, lambda: work(file))
 
     async def _opened(self) -> None:
-        """Wait while the file is replaced, which takes a moment."""
+        """Wait while the file is opened or replaced, which takes a moment."""
         try:
-            async with asyncio.timeout(PATIENCE * 10):
+            async with asyncio.timeout(OPENING):
                 await self._open.wait()
         except TimeoutError:
             raise InboxUnavailable("the inbox is being opened; try again in a moment") from None

@@ -29,7 +29,7 @@ class Router:
     def __init__(self, routes: Sequence[Route]) -> None:
         self._routes = [(route, _pattern(route.path)) for route in routes]
 
-    async def __call__(self, request: web.Request) -> web.StreamResponse:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer; 404 for a path that there is not, 405 for a method that it does not have."""
         path = re.sub("/{2,}", "/", request.rel_url.raw_path)
         path = path.rstrip("/") or "/"

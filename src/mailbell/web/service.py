@@ -49,7 +49,7 @@ def application(parts: Parts, guard: Guard | None, more: Sequence[Route] = ()) -
     live = Live(parts.mailbox, parts.version)
     router = Router([*Mailpit(parts).routes(), Route("GET", "/api/events", live.events), *more])
     made = web.Application(middlewares=[middleware(guard)], client_max_size=MAX_BODY)
-    made.router.add_route("*", "/{path:.*}", router)
+    made.router.add_route("*", "/{path:.*}", router.answer)
 
     async def close(_: web.Application) -> None:
         await live.close()
