@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-PARTS = ("smtp", "session", "journal", "convert", "mqtt", "inbox")
+PARTS = ("smtp", "session", "journal", "convert", "mqtt", "inbox", "delivery")
 
 
 def main() -> None:

@@ -17,8 +17,8 @@ def on_mail(event):
 CLIENTS = 4
 
 
-async def send_for_ever(port: int, name: str, acknowledged: set[str]) -> None:
-    """Send numbered mails on one connection after another; note those that got a 250."""
+async def send_for_ever(port: int, name: str, acknowledged: set[str], rest: float = 0.0) -> None:
+    """Send numbered mails on one connection after another, `rest` seconds apart; note those with a 250."""
     number = 0
     while True:
         try:
@@ -36,7 +36,10 @@ async def send_for_ever(port: int, name: str, acknowledged: set[str]) -> None:
                     if line.startswith(b"250 2.0.0 OK 0"):
                         acknowledged.add(subject)
                         break
-                if not line:
+                    if line[:1] in (b"4", b"5"):
+                        break  # a full disk: this one is not taken, and the rest of its replies is of no use
+                await asyncio.sleep(rest)
+                if not line.startswith(b"250"):
                     break
         except OSError:
             pass

@@ -105,6 +105,7 @@ class Watcher:
     """Sees all that is published. paho in its thread: a second opinion on what we send."""
 
     def __init__(self, port: int, **login: Any) -> None:
+        self.port = port
         self.seen: list[Seen] = []
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
