@@ -1,4 +1,4 @@
-"""One connection to an MQTT broker.
+"""One connection to an MQTT broker: paho-mqtt in its own thread, seen from the event loop.
 
 It is made once and dies once. Nothing that was under way is carried over to the next one, and the broker is
 asked for a clean session: the journal is what remembers.
@@ -12,22 +12,30 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import cast
+from contextlib import suppress
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from mailbell.errors import SinkUnavailable
 from mailbell.settings import MqttSettings
-from mailbell.sinks import mqtt_packets as mqtt
-from mailbell.sinks.mqtt_packets import Codec, Message
 from mailbell.sinks.tls import client_context
 
 CONNECT_TIMEOUT = 10.0
 GOODBYE_TIMEOUT = 1.0
 
-SEND_BUFFER = 2**17
-"""What the kernel holds of what we have sent: with its megabytes a slow line would look like a dead one."""
+QOS = 1
+MOST_UNACKNOWLEDGED = 1000
+"""Messages under way at once where the broker sets no limit of its own (MQTT 5, Receive Maximum)."""
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
+_ENDS = {128: "the broker has closed it", 141: "the broker answers nothing"}
+_VERSIONS = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv5}
 _REMEDIES = {
     132: 'set version = "3.1.1"',
     133: "set client_id to one that it takes",
@@ -35,9 +43,27 @@ _REMEDIES = {
     135: "correct user and password, or the broker's list of users",
 }
 
-Receive = Callable[[mqtt.Publish], None]
+
+class Message(NamedTuple):
+    """What is published. `id` goes along as a user property where the protocol has such (MQTT 5)."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+    id: str = ""
+
+
+class Publish(NamedTuple):
+    """A message for us. `retained`: the broker had kept it."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+
+
+Receive = Callable[[Publish], None]
 Answer = asyncio.Future[int]
-"""The reason code of the broker for a message, or one of these."""
+"""The reason code of the broker for a message (MQTT 5, §2.4), or one of these."""
 
 LOST = -1
 """The connection was lost before the broker answered: it may have the message or not."""
@@ -47,67 +73,98 @@ UNSENT = -2
 logger = logging.getLogger("mailbell.mqtt")
 
 
+def reason(code: int) -> str:
+    """A reason code in words."""
+    try:
+        return str(ReasonCode(PacketTypes.PUBACK, identifier=code)).lower()
+    except KeyError:
+        return f"reason code {code}"
+
+
+def is_failure(code: int) -> bool:
+    """Whether the broker has refused (§2.4)."""
+    return code >= 128
+
+
 async def connect(settings: MqttSettings, will: Message, receive: Receive) -> "Connection":
     """Connect and log in. SinkUnavailable says why not, and the remedy."""
+    connection = Connection(settings, will, receive)
     try:
-        connection = await _open(settings, will, receive)
+        trouble = await connection.open()
     except (OSError, ValueError) as error:
+        await connection.close()
         raise SinkUnavailable(f"{settings.url}: {explain(error)}") from error
-    try:
-        trouble = await connection.greeting()
     except BaseException:
         connection.cut("cancelled")
         raise
     if trouble is not None:
-        connection.cut("refused")
+        await connection.close()
         raise SinkUnavailable(f"{settings.url}: {trouble}")
     return connection
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """A connection that is up until `lost`, whose result is the reason, is done."""
 
     def __init__(self, settings: MqttSettings, will: Message, receive: Receive) -> None:
         """For `connect`."""
         self._settings = settings
-        self._codec = Codec(settings.version)
-        self._will = will
         self._receive = receive
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport
-        self._accepted: asyncio.Future[mqtt.Connack] = self._loop.create_future()
+        self._accepted: asyncio.Future[ReasonCode] = self._loop.create_future()
         self.lost: asyncio.Future[str] = self._loop.create_future()
-        self._able = mqtt.Connack(0)
+        self.max_packet: int | None = None
+        """The largest packet that the broker takes, if it says so (MQTT 5)."""
         self._queue: deque[tuple[Message, Answer]] = deque()
         self._waiting: dict[int, Answer] = {}
-        self._packet_id = 0
-        self._received = self._acknowledged = self._written = 0
+        self._most_waiting = MOST_UNACKNOWLEDGED
+        self._news: deque[Callable[[], None]] = deque()
+        self._client = self._make_client(will)
 
     def __repr__(self) -> str:
         state = f"lost: {self.lost.result()}" if self.lost.done() else f"{len(self._waiting)} unacknowledged"
         return f"<Connection to {self._settings.url}, {state}>"
 
-    @property
-    def max_packet(self) -> int | None:
-        """The largest packet that the broker takes, if it says so (MQTT 5)."""
-        return self._able.max_packet
-
-    async def greeting(self) -> str | None:
-        """Wait for the broker's answer to CONNECT; what is wrong with it, or None."""
-        await asyncio.wait(
-            [self._accepted, self.lost], timeout=CONNECT_TIMEOUT, return_when=asyncio.FIRST_COMPLETED
+    def _make_client(self, will: Message) -> Client:
+        settings, version = self._settings, _VERSIONS[self._settings.version]
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            settings.client_id,
+            protocol=version,
+            clean_session=True if version is MQTTProtocolVersion.MQTTv311 else None,
+            reconnect_on_failure=False,
         )
+        if settings.user:
+            client.username_pw_set(settings.user, settings.password or None)
+        if urlsplit(settings.url).scheme == "mqtts":
+            client.tls_set_context(client_context(settings.ca, settings.certificate, settings.key))
+        client.will_set(will.topic, will.payload, QOS, will.retain)
+        client.max_inflight_messages_set(0)  # it can't be told the broker's own limit later: we keep that
+        client.connect_timeout = CONNECT_TIMEOUT
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        return client
+
+    async def open(self) -> str | None:
+        """Connect; what the broker has against it, or None."""
+        parts = urlsplit(self._settings.url)
+        host, port = str(parts.hostname), parts.port or _PORTS[parts.scheme]
+        # paho gives a broker that is silent up to twice its keepalive before it calls the connection dead
+        keepalive = max(1, min(math.floor(self._settings.timeout / 2), 65535))
+        await asyncio.to_thread(self._client.connect, host, port, keepalive)
+        self._client.loop_start()
+        answers: list[asyncio.Future[Any]] = [self._accepted, self.lost]
+        await asyncio.wait(answers, timeout=CONNECT_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
         if not self._accepted.done():
             said = self.lost.result() if self.lost.done() else f"no answer in {CONNECT_TIMEOUT:g} s"
             return f"{said}; is it an MQTT broker of this version, and this its port with or without TLS?"
-        self._able = self._accepted.result()
-        code = 155 if self._able.qos < mqtt.QOS else self._able.code
-        if mqtt.is_failure(code):
-            return (
-                f"the broker refuses us: {mqtt.reason(code)}; {_REMEDIES.get(code, 'its log may say more')}"
-            )
-        self._watch(min(self._settings.timeout, self._able.keepalive or math.inf) / 2)
-        return None
+        code = self._accepted.result()
+        if not code.is_failure:
+            return None
+        return f"the broker refuses us: {str(code).lower()}; {_remedy(code.value)}"
 
     def publish(self, message: Message) -> Answer:
         """Send at QoS 1, in the order of the calls."""
@@ -118,112 +175,101 @@ class Connection(asyncio.Protocol):
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """Ask for messages; each goes to `receive`."""
-        self._transport.write(self._codec.subscribe(topics, self._next_id()))
+        self._client.subscribe([(topic, 0) for topic in topics])
 
     async def close(self) -> None:
         """Say goodbye, so that the broker does not publish the will."""
+        self._client.disconnect()
         if not self.lost.done():
-            self._transport.write(mqtt.GOODBYE)
-            self._transport.close()
             await asyncio.wait([self.lost], timeout=GOODBYE_TIMEOUT)
-        self.cut("closed")
+        self._lose("closed")
+        await asyncio.to_thread(self._client.loop_stop)
 
-    def cut(self, reason: str) -> None:
+    def cut(self, why: str) -> None:
         """Close without a word."""
-        self._lose(reason)
-        self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """For the loop."""
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        user, password = self._settings.user, self._settings.password
-        keepalive = min(math.ceil(2 * self._settings.timeout), 65535)
-        self._transport.write(
-            self._codec.connect(self._settings.client_id, keepalive, self._will, user, password)
-        )
-
-    def data_received(self, data: bytes) -> None:
-        """For the loop."""
-        self._received += 1
-        try:
-            packets = self._codec.receive(data)
-        except mqtt.MalformedPacket as error:
-            self.cut(f"what it says is not MQTT: {error}")
-            return
-        for packet in packets:
-            self._handle(packet)
-        self._send()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """For the loop."""
-        cut = exc is None or isinstance(exc, ConnectionResetError | BrokenPipeError)
-        why = "the broker has closed it" if cut or exc is None else explain(exc)
-        if cut and self._waiting:  # mosquitto 2.0 does so for a topic that it does not allow (its issue 2579)
-            why += (
-                f" with {len(self._waiting)} messages unacknowledged; its log may say why: a right missing?"
-            )
+        if (line := self._client.socket()) is not None:
+            with suppress(OSError):
+                cast("socket.socket", line).shutdown(socket.SHUT_RDWR)
         self._lose(why)
-
-    def _handle(self, packet: mqtt.Packet) -> None:
-        match packet:
-            case mqtt.Puback(packet_id, code):
-                self._acknowledged += 1
-                answer = self._waiting.pop(packet_id, None)
-                if answer is not None and not answer.done():
-                    answer.set_result(code)
-            case mqtt.Publish():
-                self._receive(packet)
-            case mqtt.Connack():
-                if not self._accepted.done():
-                    self._accepted.set_result(packet)
-            case mqtt.Suback(_, codes):
-                for code in filter(mqtt.is_failure, codes):
-                    logger.error("the broker refuses a subscription: %s", mqtt.reason(code))
-            case mqtt.Disconnect(code):
-                self.cut(f"the broker has closed it: {mqtt.reason(code)}")
 
     def _send(self) -> None:
         """Publish what waits; no more at once than the broker takes, or it cuts us off (MQTT 5, §4.9)."""
-        packets = []
-        while self._queue and len(self._waiting) < self._able.receive_maximum:
+        while self._queue and len(self._waiting) < self._most_waiting:
             message, answer = self._queue.popleft()
             if self.lost.done():
                 answer.set_result(UNSENT)
                 continue
-            packet_id = self._next_id()
-            self._waiting[packet_id] = answer
-            packets.append(self._codec.publish(message, packet_id))
-        if packets:
-            self._written += sum(map(len, packets))
-            self._transport.writelines(packets)
+            info = self._client.publish(
+                message.topic, message.payload, QOS, message.retain, self._properties(message)
+            )
+            self._waiting[info.mid] = answer
 
-    def _next_id(self) -> int:
-        while True:
-            self._packet_id = self._packet_id % mqtt.MOST_UNACKNOWLEDGED + 1
-            if self._packet_id not in self._waiting:
-                return self._packet_id
+    def _properties(self, message: Message) -> Properties | None:
+        if not message.id or self._settings.version != "5":
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.UserProperty = ("id", message.id)
+        return properties
 
-    def _watch(self, every: float, before: object = None) -> None:
-        """Cut a connection on which nothing moves: no acknowledgement, no answer to a ping, nothing out.
+    # What paho calls, in its own thread: each is passed on to the loop, many with one wake-up.
 
-        So a broker that hangs is found out, and a slow line may take its time for large images.
-        """
+    def _tell(self, news: Callable[[], None]) -> None:
+        first = not self._news
+        self._news.append(news)
+        if first and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._hear)
+
+    def _hear(self) -> None:
+        while self._news:
+            self._news.popleft()()
+
+    def _on_connect(self, _c: Client, _u: Any, _f: Any, code: ReasonCode, properties: Any) -> None:
+        most = getattr(properties, "ReceiveMaximum", MOST_UNACKNOWLEDGED)
+        if getattr(properties, "MaximumQoS", QOS) < QOS:
+            code = ReasonCode(PacketTypes.CONNACK, identifier=155)  # QoS not supported
+        largest = getattr(properties, "MaximumPacketSize", None)
+        self._tell(lambda: self._accept(code, min(most, MOST_UNACKNOWLEDGED), largest))
+
+    def _on_disconnect(self, _c: Client, _u: Any, _f: Any, code: ReasonCode, _p: Any) -> None:
+        self._tell(lambda: self._lose(self._why(code)))
+
+    def _on_publish(self, _c: Client, _u: Any, mid: int, code: ReasonCode, _p: Any) -> None:
+        self._tell(lambda: self._answer(mid, code.value))
+
+    def _on_subscribe(self, _c: Client, _u: Any, _m: int, codes: list[ReasonCode], _p: Any) -> None:
+        for code in codes:
+            if code.is_failure:
+                logger.error("the broker refuses a subscription: %s", str(code).lower())
+
+    def _on_message(self, _c: Client, _u: Any, message: MQTTMessage) -> None:
+        self._tell(lambda: self._receive(Publish(message.topic, bytes(message.payload), message.retain)))
+
+    # On the loop.
+
+    def _accept(self, code: ReasonCode, most: int, max_packet: int | None) -> None:
+        self._most_waiting = most
+        self.max_packet = max_packet
+        if not self._accepted.done():
+            self._accepted.set_result(code)
+
+    def _answer(self, mid: int, code: int) -> None:
+        answer = self._waiting.pop(mid, None)
+        if answer is not None and not answer.done():
+            answer.set_result(code)
+        self._send()
+
+    def _why(self, code: ReasonCode) -> str:
+        why = _ENDS.get(code.value) or f"the broker has closed it: {str(code).lower()}"
+        if self._waiting:  # mosquitto 2.0 does so for a topic that it does not allow (its issue 2579)
+            why += (
+                f" with {len(self._waiting)} messages unacknowledged; its log may say why: a right missing?"
+            )
+        return why
+
+    def _lose(self, why: str) -> None:
         if self.lost.done():
             return
-        now: object = self._received
-        if self._waiting:
-            now = (self._acknowledged, self._written - self._transport.get_write_buffer_size())
-        else:
-            self._transport.write(mqtt.PINGREQ)
-        if now == before:
-            self.cut(f"the broker answers nothing for {every:g} s")
-        self._loop.call_later(every, self._watch, every, now)
-
-    def _lose(self, reason: str) -> None:
-        if self.lost.done():
-            return
-        self.lost.set_result(reason)
+        self.lost.set_result(why)
         unanswered = [(answer, LOST) for answer in self._waiting.values()]
         for answer, result in unanswered + [(answer, UNSENT) for _, answer in self._queue]:
             if not answer.done():
@@ -256,13 +302,5 @@ def explain(error: Exception) -> str:
             return str(error) or type(error).__name__
 
 
-async def _open(settings: MqttSettings, will: Message, receive: Receive) -> Connection:
-    parts = urlsplit(settings.url)
-    host, port = str(parts.hostname), parts.port or _PORTS[parts.scheme]
-    files = settings.ca, settings.certificate, settings.key
-    tls = client_context(*files) if parts.scheme == "mqtts" else None
-    async with asyncio.timeout(CONNECT_TIMEOUT):
-        _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(settings, will, receive), host, port, ssl=tls
-        )
-    return connection
+def _remedy(code: int) -> str:
+    return _REMEDIES.get(code, "its log may say more")
