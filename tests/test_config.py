@@ -426,6 +426,34 @@ def test_secrets_are_not_shown() -> None:
     assert '"mqtt://me:***@host"' in wrong[2]
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('url = "htps://me:pass@h/T0K3N?key=T0K3N"', 'expected a URL such as "https://host/path", got "htps://me:***@h/***"'),
+        ('url = "https://h:x/T0K3N"', 'expected a URL such as "https://host/path", got "https://h:x/***"'),
+        ("url = 'https://h/'\nheaders = { X-Api-Key = 12345 }", "expected text, got something else"),
+        ("url = 'https://h/'\nheaders = { X-Api-Key = \"T0K3N\\n\" }", "line breaks"),
+        ("url = 'https://h/'\nheaders = { 'X Y' = 'T0K3N' }", "'X Y' in headers is no name of"),
+        ("url = 'https://h/'\nheaders = { Content-Length = '1' }", "is for the HTTP client to set"),
+        ("url = 'https://h/'\nsecrets = ['whsec_T0K3N']", 'expected "whsec_" and the base64 of 24'),
+        ("url = 'https://h/'\nattachments = 'url'", 'attachments = "url" needs page'),
+    ],
+)  # fmt: skip
+def test_a_webhook_without_its_secrets(text: str, problem: str) -> None:
+    [said] = problems(f'[sinks.a]\ntype = "webhook"\n{text}')
+    assert problem in said
+    assert "T0K3N" not in said
+    assert "12345" not in said
+    assert "pass@" not in said
+
+
+def test_a_template_in_the_settings() -> None:
+    text = '[sinks.a]\ntype = "apprise"\nurls = ["json://h"]\ntitle = "{subjekt}"\nbody = "{text"'
+    title, body = problems(text)
+    assert title.startswith("sinks.a.title: {subjekt}: there is no subjekt; did you mean subject?, got ")
+    assert body.startswith("sinks.a.body: expected '}' before end of string, got ")
+
+
 KEYS = st.sampled_from(
     ["data", "ioservers", "log", "sinks", "smtp", "a", "type", "port", "listen", "max_size"]
 )
@@ -472,3 +500,33 @@ def test_any_text_gives_settings_or_problems(text: str) -> None:
 def test_what_a_table_leaves_out_is_as_in_the_default_of_its_key() -> None:
     reader = _Reader("x.toml", Path())
     assert reader.table({"one": {"often": 0.5}}, (Rules,), "") == Rules(one=Rule(code=2, often=0.5))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('certificate = "c.pem"', "certificate and key go together: give both, or none"),
+        ('key = "c.pem"', "certificate and key go together"),
+        ('tls = "off"\ncertificate = "c.pem"\nkey = "c.pem"', "certificate and key are for TLS"),
+        ('auth = "required"', 'auth = "required" needs users, a file that `mailbell user add` makes'),
+        ('users = "users"', 'users is read only with auth = "required"'),
+        ('auth = "required"\nusers = "users"\ntls = "off"', "lets nobody in"),
+    ],
+)
+def test_keys_of_an_io_server_that_do_not_go_together(text: str, problem: str) -> None:
+    Path("c.pem").write_text("")
+    Path("users").write_text("cam:{PLAIN}x\n")
+    [found] = problems(f"[ioservers.smtp]\n{text}\n")
+    assert found.startswith(f"ioservers.smtp: {problem}")
+
+
+def test_a_users_file_that_is_no_use() -> None:
+    text = '[ioservers.smtp]\nauth = "required"\nusers = "users"\n'
+    [missing] = problems(text)
+    assert missing.endswith("users: no such file; `mailbell user add` makes it")
+    Path("users").write_text("cam:{PLAIN}x\nrubbish\n")
+    [broken] = problems(text)
+    assert broken.startswith("ioservers.smtp.users: ")
+    assert broken.endswith("users:2: expected name:hash")
+    Path("users").write_text("cam:{PLAIN}x\n")
+    assert load(write(text)).ioservers["smtp"].users == Path.cwd() / "users"

@@ -23,8 +23,9 @@ import msgspec
 from msgspec import inspect
 from msgspec.structs import FieldInfo
 
-from mailbell.errors import ConfigError
+from mailbell.errors import ConfigError, StartupError
 from mailbell.event.template import Template
+from mailbell.server.passwords import parse
 from mailbell.settings import IoServerSettings, ServiceSettings, SinkSettings, dec_hook
 
 _BAD = object()
@@ -224,7 +225,16 @@ class _Reader:
             return self._bad(key, f"{error}, got {masked(written, key)}")
         if not isinstance(result, Path):
             return result
-        return self._path(result, (_metadata(kind).extra or {}).get("file"), key)
+        extra = _metadata(kind).extra or {}
+        path = self._path(result, extra.get("file"), key)
+        return self._users(path, key) if extra.get("users") and isinstance(path, Path) else path
+
+    def _users(self, path: Path, key: str) -> object:
+        try:
+            parse(path)
+        except StartupError as error:
+            return self._bad(key, str(error))
+        return path
 
     def _check(self, value: object, kind: Any) -> None:
         extra = _metadata(kind).extra or {}

@@ -2,7 +2,7 @@
 
 No I/O here. `config.py` fills these from TOML; a test holds docs/settings.md to the descriptions. What a type
 can't say stands in its `Meta.extra`, for config.py: `check`, a function that raises ValueError with what was
-expected; `file`, the suffixes of a file that must exist.
+expected; `file`, the suffixes of a file that must exist; `users`, that it is a users file.
 """
 
 import base64
@@ -173,6 +173,7 @@ HeaderValue = Annotated[str, Meta(extra={"check": _header_value})]
 SourceNetwork = Annotated[str, Meta(extra={"check": _source})]
 ErrorCode = Annotated[int, Meta(ge=400, le=599)]
 PemPath = Annotated[Path, Meta(extra={"file": ()})]
+UsersPath = Annotated[Path, Meta(extra={"users": True})]
 Charset = Annotated[str, Meta(extra={"check": _charset})]
 ScriptPath = Annotated[Path, Meta(extra={"file": (".js", ".py", ".txt")})]
 CaPath = Annotated[
@@ -256,7 +257,7 @@ class IoServerSettings(Settings, frozen=True, kw_only=True):
         ),
     ] = "any"
     users: Annotated[
-        PemPath | None, Meta(description="The users file for `required`; `mailbell user add` writes it.")
+        UsersPath | None, Meta(description="The users file for `required`; `mailbell user add` writes it.")
     ] = None
     auth_plaintext: Annotated[
         bool, Meta(description="true: `required` takes passwords on connections without TLS too.")
@@ -297,6 +298,21 @@ class IoServerSettings(Settings, frozen=True, kw_only=True):
         Charset,
         Meta(description="The charset tried for raw 8-bit text that is not UTF-8 and names no charset."),
     ] = "latin-1"
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together: give both, or none")
+        if self.tls == "off" and self.certificate is not None:
+            raise ValueError('certificate and key are for TLS: set tls = "starttls", or remove them')
+        if self.auth == "required" and self.users is None:
+            raise ValueError('auth = "required" needs users, a file that `mailbell user add` makes')
+        if self.auth != "required" and self.users is not None:
+            raise ValueError('users is read only with auth = "required": set that, or remove users')
+        if self.auth == "required" and self.tls == "off" and not self.auth_plaintext:
+            raise ValueError(
+                'auth = "required" with tls = "off" lets nobody in: '
+                'set tls = "starttls", or auth_plaintext = true'
+            )
 
 
 class JournalSettings(Settings, frozen=True, kw_only=True):

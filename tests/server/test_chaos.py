@@ -69,7 +69,7 @@ async def test_latency_holds_up_each_reply_and_loses_nothing(
         began = loop.time()
         await client.say(line)
         seconds.append(loop.time() - began)
-    assert min(seconds) >= 0.05
+    assert min(seconds) > 0.049  # timers count in whole milliseconds
     client.writer.write(b"MAIL FROM:<a@lan>\r\nRCPT TO:<b@lan>\r\nDATA\r\ny\r\n.\r\nQUIT\r\n")
     client.writer.write_eof()
     assert (await client.reader.read()).endswith(b"221 2.0.0 Bye\r\n")
