@@ -61,7 +61,7 @@ with smtplib.SMTP("127.0.0.1", {port}) as client:
 """
         python(sent)
         async with asyncio.timeout(20):
-            while not (file.exists() and file.read_text().endswith("\n")):
+            while not (file.exists() and file.read_text().endswith("\n")):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     finally:
         assert await service.stop() == 0

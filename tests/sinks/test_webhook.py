@@ -353,16 +353,22 @@ class TestThroughTheLoop:
     """Whatever the receiver does: nothing is lost, and the sink beside it is unhurt."""
 
     async def test_a_receiver_with_every_fault(self, house: House, receiver: Receiver) -> None:
+        async def slow(request: web.Request) -> web.StreamResponse:
+            await asyncio.sleep(0.4)
+            return web.Response()
+
         faults = [
             answer(500),
             answer(429, Retry_After="1"),
             octets(b""),
             octets(b"garbage\r\n\r\n"),
             answer(408),
+            slow,
         ]
         receiver.plan = faults * 8
         async with receiving() as other:
-            await house.add(WebhookSink("hook", WebhookSettings(url=receiver.url, secrets=(KEY,))))
+            settings = WebhookSettings(url=receiver.url, secrets=(KEY,), timeout=Duration(0.2))
+            await house.add(WebhookSink("hook", settings))
             await house.add(WebhookSink("other", WebhookSettings(url=other.url)))
             ids = await house.receive(*(mail(f"{number}") for number in range(60)))
             await house.settled("other")
