@@ -510,7 +510,10 @@ def test_what_a_table_leaves_out_is_as_in_the_default_of_its_key() -> None:
         ('tls = "off"\ncertificate = "c.pem"\nkey = "c.pem"', "certificate and key are for TLS"),
         ('auth = "required"', 'auth = "required" needs users, a file that `mailbell user add` makes'),
         ('users = "users"', 'users is read only with auth = "required"'),
-        ('auth = "required"\nusers = "users"\ntls = "off"', "lets nobody in"),
+        (
+            'auth = "required"\nusers = "users"\ntls = "off"',
+            'auth = "required" with tls = "off" lets nobody in',
+        ),
     ],
 )
 def test_keys_of_an_io_server_that_do_not_go_together(text: str, problem: str) -> None:
