@@ -216,6 +216,7 @@ class App:
         """Where nobody has chosen the port, that it is taken is no reason to take no mail."""
         from mailbell.web.ports import Parts  # with aiohttp, which takes its time to import
         from mailbell.web.service import WebServer, home
+        from mailbell.web.sinks import Sinks
 
         servers = list(self.ioservers.values())
         relay = next((each for each in self.settings.sinks.values() if isinstance(each, SmtpSettings)), None)
@@ -230,7 +231,11 @@ class App:
             version=__version__,
             database=str(self.settings.data / "index.db"),
         )
-        server = WebServer(parts, self.settings.web, [home(__version__, servers[0].port)])
+        server = WebServer(
+            parts,
+            self.settings.web,
+            [home(__version__, servers[0].port), *Sinks(self.journal, self.deliveries).routes()],
+        )
         try:
             await server.start()
         except ListenError as error:

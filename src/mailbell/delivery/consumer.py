@@ -83,6 +83,11 @@ class Delivery:
             return "paused"
         return "up" if self._up and not self.tally.failing else "down"
 
+    @property
+    def rate(self) -> float:
+        """Events delivered a second, over about a minute."""
+        return self.tally.rate(self._clock.monotonic())
+
     async def run(self) -> None:
         """Bring the sink up, then deliver for ever. To stop: cancel, then `drain`."""
         await self._bring_up()
