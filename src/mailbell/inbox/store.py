@@ -109,11 +109,12 @@ class IndexFile:
         return number
 
     def add(self, rows: Sequence[Row], position: int) -> None:
-        """Store mails that are not there yet, and go on to this position."""
+        """Store mails, without those that were there before, and go on to this position."""
         with transaction(self._connection) as db:
-            for table, found in _tables(rows):
+            known = self.position()
+            for table, found in _tables([row for row in rows if row.sequence > known]):
                 execute_rows(db, f"insert or ignore into {table} values {{}}", found)  # noqa: S608  ours
-            db.execute("update state set position = ?", (position,))
+            db.execute("update state set position = max(position, ?)", (position,))
 
     def set_read(self, which: Which, read: bool) -> list[str]:
         """Mark; the IDs of those that it is news for, unless all were meant."""
