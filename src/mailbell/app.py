@@ -9,6 +9,7 @@ IoServer ─▶ Journal ─▶ Delivery of the Monitor (data points, IO MONITOR)
 import asyncio
 import logging
 import platform
+import resource
 import shutil
 import signal
 import sys
@@ -61,6 +62,7 @@ def run(settings: ServiceSettings, read: Read) -> int:
 
     On SIGHUP the settings are `read` again.
     """
+    _take_files()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings, read))
     return 0
@@ -99,6 +101,12 @@ def _on_signal(stop: asyncio.Event, signum: signal.Signals) -> None:
         signal.signal(signum, signal.SIG_DFL)
         signal.raise_signal(signum)
     stop.set()
+
+
+def _take_files() -> None:
+    """As many file descriptors as we may have: the usual 1024 are for programs that use select()."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -156,8 +164,18 @@ class App:
             stack.push_async_callback(server.stop, STOP_SMTP)
             self.ioservers[id_] = server
             await self.deliveries.listening(id_)
+        await self._start_control(stack, folder.path)
         if self.inbox is not None:
             await self._start_web(stack, self.inbox)
+
+    async def _start_control(self, stack: AsyncExitStack, folder: Path) -> None:
+        """The socket over which the command line asks what is going on."""
+        from mailbell.web.control import ControlSocket  # with aiohttp, which takes its time to import
+        from mailbell.web.sessions import routes
+
+        control = ControlSocket(folder, routes(self.transcripts))
+        await control.start()
+        stack.push_async_callback(control.stop)
 
     def _make_server(self, id_: str, settings: IoServerSettings, folder: Path) -> IoServer:
         users = None if settings.auth != "required" or settings.users is None else Users(settings.users)

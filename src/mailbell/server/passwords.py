@@ -61,6 +61,11 @@ def parse(path: Path) -> dict[str, str]:
     return users
 
 
+def kind(hashed: str) -> str:
+    """How a password is kept, for people."""
+    return "scrypt" if hashed.startswith("$scrypt$") else "readable" if hashed.startswith(PLAIN) else "bcrypt"
+
+
 def put(path: Path, name: str, password: str) -> None:
     """Add a user, or give it another password; what else stands in the file stays."""
     if problem := _problem(name, None) or ("" if password else "the password is empty"):

@@ -1,0 +1,53 @@
+"""The client side of the control socket: a question to the running server."""
+
+import http.client
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from mailbell.errors import MailbellError
+
+NAME = "control.sock"
+TIMEOUT = 10.0
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, folder: Path) -> None:
+        super().__init__("localhost", timeout=TIMEOUT)
+        self._folder = folder
+
+    def connect(self) -> None:
+        """By way of /proc, for `sun_path` has 108 octets at most."""
+        here = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.sock.settimeout(TIMEOUT)
+            self.sock.connect(f"/proc/self/fd/{here}/{NAME}")
+        finally:
+            os.close(here)
+
+
+def ask(folder: Path, path: str, body: object = None) -> Any:
+    """GET from the server that runs on this data folder, or POST. MailbellError says so when none does."""
+    connection = _Connection(folder)
+    try:
+        if body is None:
+            connection.request("GET", path)
+        else:
+            connection.request("POST", path, json.dumps(body))
+        response = connection.getresponse()
+        text = response.read().decode()
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise MailbellError(
+            f"no server runs on the data folder {folder}; name the one of `serve` with -c FILE or --data DIR"
+        ) from None
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise MailbellError(f"{folder / NAME}: {reason}") from error
+    finally:
+        connection.close()
+    if response.status != http.HTTPStatus.OK:
+        raise MailbellError(text)
+    return json.loads(text)

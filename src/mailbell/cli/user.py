@@ -1,0 +1,67 @@
+"""`mailbell user`: the users file for `auth = "required"`."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from mailbell.errors import MailbellError
+
+_file = click.argument("file", default=Path("users"), type=click.Path(path_type=Path), metavar="[FILE]")
+
+
+@click.group()
+def user() -> None:
+    """Write the users file of an I/O server.
+
+    FILE is what `users` names in its settings; without it, the file users here. A running server reads it
+    again when it changes.
+    """
+
+
+@user.command()
+@click.argument("name")
+@_file
+@click.option("--stdin", is_flag=True, help="Read the password from standard input, one line.")
+def add(name: str, file: Path, stdin: bool) -> None:
+    """Add a user, or give it another password.
+
+    The password is asked for, twice; only a hash of it (scrypt) is kept.
+    """
+    from mailbell.server.passwords import put
+
+    put(file, name, _from_stdin() if stdin else _asked())
+    click.echo(f"{file}: {name} may log in")
+
+
+@user.command()
+@click.argument("name")
+@_file
+def remove(name: str, file: Path) -> None:
+    """Remove a user."""
+    from mailbell.server.passwords import remove as take_out
+
+    take_out(file, name)
+    click.echo(f"{file}: {name} is removed")
+
+
+@user.command("list")
+@_file
+def list_(file: Path) -> None:
+    """Show the users, and how their passwords are kept."""
+    from mailbell.log import escape
+    from mailbell.server.passwords import kind, parse
+
+    for name, hashed in parse(file).items():
+        click.echo(escape(f"{name}  {kind(hashed)}"))
+
+
+def _asked() -> str:
+    if not sys.stdin.isatty():
+        raise MailbellError("there is no terminal to ask for the password; pipe it in and say --stdin")
+    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return password
+
+
+def _from_stdin() -> str:
+    return sys.stdin.readline().rstrip("\r\n")

@@ -1,0 +1,69 @@
+"""The control socket: the API for the command line, on a Unix socket in the data folder.
+
+Who may enter the folder may do all: the socket has mode 0600, and there is no password.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiohttp import web
+
+from mailbell.errors import ListenError
+from mailbell.web.routing import Route, Router
+from mailbell.web.service import STOP
+
+NAME = "control.sock"
+
+
+class ControlSocket:
+    """Answers on `control.sock` of the data folder, which must be locked: what is there is stale."""
+
+    def __init__(self, folder: Path, routes: Sequence[Route]) -> None:
+        self._folder = folder
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", Router(routes).answer)
+        self._runner = web.AppRunner(
+            application, access_log=None, shutdown_timeout=STOP, handle_signals=False
+        )
+
+    async def start(self) -> None:
+        """Listen; ListenError when the folder does not take sockets."""
+        await self._runner.setup()
+        try:
+            listening = _listen(self._folder)
+        except OSError as error:
+            await self._runner.cleanup()
+            raise ListenError(
+                f"{self._folder / NAME}: {error.strerror}; the data folder must be on a local disk"
+            ) from error
+        assert self._runner.server is not None  # noqa: S101  setup() has made it
+        self._server = await asyncio.get_running_loop().create_unix_server(
+            self._runner.server, sock=listening
+        )
+
+    async def stop(self) -> None:
+        """Stop answering, and leave no socket behind."""
+        self._server.close()
+        await self._runner.cleanup()
+        (self._folder / NAME).unlink(missing_ok=True)
+
+
+def _listen(folder: Path) -> socket.socket:
+    """A name in `sun_path` has 108 octets at most; by way of /proc it has them whatever the folder's is."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        (folder / NAME).unlink(missing_ok=True)
+        os.fchmod(listening.fileno(), 0o600)  # Linux makes the file with the mode that the socket has
+        listening.bind(f"/proc/self/fd/{here}/{NAME}")
+        listening.listen()
+        listening.setblocking(False)
+    except BaseException:
+        listening.close()
+        raise
+    finally:
+        os.close(here)
+    return listening
