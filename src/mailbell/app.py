@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -44,6 +45,9 @@ from mailbell.server.transcript import Transcripts
 from mailbell.server.users import Authenticator, Users
 from mailbell.settings import IoServerSettings, ServiceSettings, SinkSettings, SmtpSettings, WebSettings
 from mailbell.sinks.base import Delivered
+
+if TYPE_CHECKING:
+    from mailbell.web.routing import Route
 
 STOP_SMTP = 5.0
 STOP_MONITOR = 1.0
@@ -173,9 +177,17 @@ class App:
         from mailbell.web.control import ControlSocket  # with aiohttp, which takes its time to import
         from mailbell.web.sessions import routes
 
-        control = ControlSocket(folder, routes(self.transcripts))
+        control = ControlSocket(folder, [*routes(self.transcripts), *self._sink_routes()])
         await control.start()
         stack.push_async_callback(control.stop)
+
+    def _sink_routes(self) -> list["Route"]:
+        """How all is doing, and a hand on the sinks."""
+        from mailbell.web import sinks, status  # with aiohttp
+
+        folder = self.settings.data
+        whole = status.route(__version__, folder, self.journal, self.ioservers, self.deliveries)
+        return [whole, *sinks.Sinks(self.journal, self.deliveries).routes()]
 
     def _make_server(self, id_: str, settings: IoServerSettings, folder: Path) -> IoServer:
         users = None if settings.auth != "required" or settings.users is None else Users(settings.users)
@@ -234,7 +246,6 @@ class App:
         """Where nobody has chosen the port, that it is taken is no reason to take no mail."""
         from mailbell.web.ports import Parts  # with aiohttp, which takes its time to import
         from mailbell.web.service import WebServer, home
-        from mailbell.web.sinks import Sinks
 
         servers = list(self.ioservers.values())
         relay = next((each for each in self.settings.sinks.values() if isinstance(each, SmtpSettings)), None)
@@ -252,7 +263,7 @@ class App:
         server = WebServer(
             parts,
             self.settings.web,
-            [home(__version__, servers[0].port), *Sinks(self.journal, self.deliveries).routes()],
+            [home(__version__, servers[0].port), *self._sink_routes()],
         )
         try:
             await server.start()

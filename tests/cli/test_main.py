@@ -38,7 +38,19 @@ def test_help_names_every_command_in_order() -> None:
     result = CliRunner().invoke(commands, ["--help"])
     assert result.exit_code == 0
     listed = re.findall(r"^  (\w+)  ", result.output.partition("Commands:")[2], re.MULTILINE)
-    assert listed == ["serve", "check", "send", "convert", "sessions", "user", "settings", "version"]
+    assert listed == [
+        "serve",
+        "check",
+        "send",
+        "convert",
+        "sessions",
+        "status",
+        "replay",
+        "sinks",
+        "user",
+        "settings",
+        "version",
+    ]
     assert "..." not in result.output.partition("Commands:")[2], "each fits its line"
 
 

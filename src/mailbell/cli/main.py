@@ -9,6 +9,7 @@ from mailbell.cli.send import send
 from mailbell.cli.serve import serve
 from mailbell.cli.sessions import sessions
 from mailbell.cli.settings import settings
+from mailbell.cli.status import replay, sinks, status
 from mailbell.cli.user import user
 from mailbell.cli.version import version
 from mailbell.errors import ConfigError, MailbellError
@@ -43,7 +44,7 @@ def commands() -> None:
     """Mail in, events out: an SMTP server that turns every message into a JSON event and delivers it."""
 
 
-for _command in (serve, check, send, convert, sessions, user, settings, version):
+for _command in (serve, check, send, convert, sessions, status, replay, sinks, user, settings, version):
     commands.add_command(_command)
 
 

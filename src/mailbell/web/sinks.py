@@ -101,19 +101,19 @@ class Sinks:
 
     async def sinks(self, _request: web.Request) -> web.Response:
         """All sinks."""
-        return _json([await _status(name, each) for name, each in self._deliveries.items()])
+        return _json([await status_of(name, each) for name, each in self._deliveries.items()])
 
     async def pause(self, _request: web.Request, name: str) -> web.Response:
         """Deliver nothing more until resumed, or the next start."""
         delivery = self._named(name)
         if delivery.paused is None:
             delivery.pause("asked for")
-        return _json(await _status(name, delivery))
+        return _json(await status_of(name, delivery))
 
     async def resume(self, _request: web.Request, name: str) -> web.Response:
         """Go on."""
         self._named(name).resume()
-        return _json(await _status(name, self._named(name)))
+        return _json(await status_of(name, self._named(name)))
 
     async def replay(self, request: web.Request, name: str) -> web.Response:
         """Deliver once more; how many."""
@@ -181,7 +181,8 @@ class Sinks:
         return self._deliveries[name]
 
 
-async def _status(name: str, delivery: Delivery) -> Status:
+async def status_of(name: str, delivery: Delivery) -> Status:
+    """How this sink is doing."""
     tally = delivery.tally
     return Status(
         name=name,

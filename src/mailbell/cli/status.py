@@ -1,0 +1,112 @@
+"""`mailbell status`, `replay` and `sinks`: what the running server is doing, and a hand on its sinks."""
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from mailbell.cli.options import config_option
+
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The data folder of the running server; goes over that of the file.",
+)
+
+
+@click.command()
+@config_option
+@data_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+def status(config: Path | None, data: Path | None, as_json: bool) -> None:
+    """Show what listens, the journal and each sink."""
+    whole = _ask(config, data, "status")
+    for line in [json.dumps(whole)] if as_json else _lines(whole):
+        _echo(line)
+
+
+@click.command()
+@config_option
+@data_option
+@click.option("--parked", is_flag=True, help="All that the sink has given up.")
+@click.option(
+    "--id",
+    "ids",
+    multiple=True,
+    type=click.IntRange(1),
+    metavar="N",
+    help="The event of this number; repeatable.",
+)
+@click.option("--since", metavar="TIME", help='All that came in the last "2h", "3d".')
+@click.argument("sink")
+def replay(
+    config: Path | None, data: Path | None, parked: bool, ids: tuple[int, ...], since: str | None, sink: str
+) -> None:
+    """Deliver events to SINK once more."""
+    if [parked, bool(ids), since is not None].count(True) != 1:
+        raise click.UsageError("say which events: one of --parked, --id, --since")
+    body: dict[str, object] = {"parked": True} if parked else {"sequences": list(ids)}
+    if since is not None:
+        body = {"since": time.time() - _duration(since)}
+    count = _ask(config, data, f"sinks/{quote(sink, '')}/replay", body)["replayed"]
+    _echo(f"{count} event{'' if count == 1 else 's'} on the way to {sink}")
+
+
+@click.command()
+@config_option
+@data_option
+@click.argument("action", type=click.Choice(["pause", "resume"]))
+@click.argument("sink")
+def sinks(config: Path | None, data: Path | None, action: str, sink: str) -> None:
+    """Pause SINK, or resume it. Meanwhile its events wait in the journal."""
+    found = _ask(config, data, f"sinks/{quote(sink, '')}/{action}", {})
+    _echo(f"{sink} is {found['state']}, {found['lag']} to deliver")
+
+
+def _ask(config: Path | None, data: Path | None, path: str, body: object = None) -> Any:
+    from mailbell.cli.control import ask
+    from mailbell.config import load
+
+    return ask(load(config, data=data).data, f"/api/v1/{path}", body)
+
+
+def _echo(line: str) -> None:
+    from mailbell.log import escape
+
+    click.echo(escape(line))
+
+
+def _duration(text: str) -> float:
+    from mailbell.settings import Duration
+
+    try:
+        return Duration.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--since") from None
+
+
+def _lines(whole: Any) -> Iterator[str]:
+    yield f"mailbell {whole['version']}"
+    for each in whole["ioservers"]:
+        where = ", ".join(each["listening"])
+        yield f"I/O server {each['id']}: SMTP on {where}; {each['served']} served, {each['waiting']} waiting"
+    journal = whole["journal"]
+    yield f"journal: {journal['last_sequence']} mails, {journal['size'] / 2**20:.1f} MiB on disk"
+    if journal["trouble"]:
+        yield f"  mail is refused: {journal['trouble']}"
+    for each in whole["sinks"]:
+        yield (
+            f"sink {each['name']}: {each['state']}; {each['lag']} to deliver, {each['parked']} parked; "
+            f"since the start {each['delivered']} delivered, {each['retried']} retried; {each['rate']:.1f}/s"
+        )
+        if each["paused"]:
+            yield f"  paused: {each['paused']}"
+        if each["last_error"]:
+            at = datetime.fromtimestamp(each["last_error_at"]).astimezone()
+            yield f"  last error, {at:%Y-%m-%d %H:%M:%S}: {each['last_error']}"
