@@ -13,7 +13,7 @@ from mailbell.delivery.alignment import Alignment
 from mailbell.delivery.consumer import Delivery
 from mailbell.delivery.feed import Feed
 from mailbell.delivery.monitor import Watermark
-from mailbell.errors import SinkUnavailable
+from mailbell.errors import JournalUnavailable, SinkUnavailable
 from mailbell.event.convert import Converted, ConvertOptions
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.sqlite import SqliteJournal
@@ -304,3 +304,55 @@ async def test_the_next_event_says_how_many_were_suppressed(journal: SqliteJourn
     await journal.append(mail("d"))
     await sink.has("a", "d")
     assert sink.counts == [0, 2]
+
+
+async def test_a_retry_says_the_same_count_again(journal: SqliteJournal, deliver: Deliver) -> None:
+    sink = Recorder(Delivered(), SOON, sequential=True)
+    settings = SinkSettings(cooldown=CooldownSettings(key="{ioserver}", every=Duration(0.2)))
+    delivery = await deliver(sink, settings)
+    for subject in "ab":
+        await journal.append(mail(subject))
+    await settled(delivery)
+    await asyncio.sleep(0.25)  # the window, which is wall-clock time
+    await journal.append(mail("c"))
+    await sink.has("a", "c", "c")
+    assert sink.counts == [0, 1, 1]
+
+
+async def test_what_came_during_a_pause_is_as_new_as_it_was(journal: SqliteJournal, deliver: Deliver) -> None:
+    sink = Recorder(sequential=True)
+    delivery = await deliver(sink, SinkSettings(cooldown=CooldownSettings(key="{ioserver}")))
+    await asyncio.sleep(0)  # it waits for mail
+    delivery.pause("by hand")
+    assert delivery.state == "paused"
+    for subject in "ab":
+        await journal.append(mail(subject))
+    assert delivery.consumer.lag == 2
+    delivery.resume()
+    await settled(delivery)
+    assert sink.seen == ["a"]
+    assert (delivery.state, delivery.tally.delivered) == ("up", 1)
+
+
+async def test_a_journal_that_can_not_be_read_for_a_moment_loses_nothing(
+    journal: SqliteJournal,
+    deliver: Deliver,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mailbell.delivery.backoff.DELAYS", (0.01,))
+    read, failures = Feed.item, [JournalUnavailable("journal.db: disk I/O error")]
+
+    async def item(feed: Feed, sequence: int) -> Converted:
+        if failures:
+            raise failures.pop()
+        return await read(feed, sequence)
+
+    monkeypatch.setattr(Feed, "item", item)
+    sink = Recorder()
+    delivery = await deliver(sink)
+    await journal.append(mail("a"))
+    await sink.has("a")
+    await settled(delivery)
+    assert "mail 1 could not be prepared" in caplog.text
+    assert (delivery.tally.retried, delivery.tally.delivered) == (1, 1)

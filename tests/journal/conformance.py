@@ -224,6 +224,35 @@ async def a_retry_survives_a_restart(engine: Engine) -> None:
         assert again.first_attempt_at == claim.first_attempt_at
 
 
+async def a_clock_set_forward_makes_no_event_older(engine: Engine) -> None:
+    async with opened(engine) as journal:
+        consumer = await journal.consumer("a")
+        await append(journal, 1)
+        (claim,) = await fetch_all(consumer, engine)
+        consumer.retry(claim, engine.clock.time() + 10, "busy")
+        engine.set_clock_back(-1e9)  # a box without a battery has heard of the time
+        await engine.elapse(10.1)
+        (again,) = await fetch_all(consumer, engine)
+        assert again.first_attempt_at == pytest.approx(engine.clock.time() - 10.1, abs=1)
+
+
+async def a_dismissed_consumer_keeps_its_place_and_holds_nothing(engine: Engine) -> None:
+    async with opened(engine) as journal:
+        consumer = await journal.consumer("a")
+        await append(journal, 3)
+        first, second, _ = await fetch_all(consumer, engine)
+        consumer.ack(first)
+        consumer.park(second, "no")
+        await journal.dismiss("a")
+        consumer = await journal.consumer("a")
+        assert consumer.lag == 1
+        assert [each.sequence for each in await consumer.parked()] == [2]
+        assert [each.sequence for each in await fetch_all(consumer, engine)] == [3]
+        await journal.dismiss("a")
+        await engine.elapse(2 * 86400)
+        assert await journal.trim() == 2  # all but the newest
+
+
 async def a_clock_set_back_does_not_strand_a_retry(engine: Engine) -> None:
     async with opened(engine) as journal:
         consumer = await journal.consumer("a")
@@ -457,6 +486,8 @@ CHECKS: tuple[Check, ...] = (
     a_retry_comes_when_it_is_due_and_holds_nothing_up,
     a_retry_survives_a_restart,
     a_clock_set_back_does_not_strand_a_retry,
+    a_clock_set_forward_makes_no_event_older,
+    a_dismissed_consumer_keeps_its_place_and_holds_nothing,
     due_retries_come_before_new_events,
     parked_events_are_listed_and_replayed,
     settled_and_waiting_events_are_replayed_at_once,
