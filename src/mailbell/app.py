@@ -54,6 +54,8 @@ STOP_MONITOR = 1.0
 """Seconds that messages under way, and then what is in flight to the monitor, have to finish on stop."""
 
 TRIM_EVERY = 600.0
+INBOX_SHARE = 0.05
+"""The part of the loop's time that the inbox may take while mail comes in: some hundred mails a second."""
 
 logger = logging.getLogger("mailbell")
 
@@ -136,7 +138,6 @@ class App:
         self.url: str | None = None
         """Where the web server answers."""
         self._feed: Feed
-        self._pace: Pace
         self.journal: SqliteJournal
         self._stack = AsyncExitStack()
 
@@ -214,7 +215,6 @@ class App:
         feed = self._feed = Feed(self.journal, _convert_options(settings))
         early = (id_ for id_, each in settings.ioservers.items() if each.startupevents)
         alignment = Alignment(["io", *settings.sinks], early)
-        self._pace = Pace(self.clock, lambda: self.journal.last_sequence)
         first = await self.journal.consumer("io")
         mark = Watermark(first.position)
         monitor = Delivery(
@@ -225,7 +225,7 @@ class App:
             alignment,
             self.clock,
             on_delivered=mark.move,
-            in_turn=self._pace,
+            in_turn=Pace(self.clock, lambda: self.journal.last_sequence),
         )
         stack.push_async_callback(monitor.drain, STOP_MONITOR)
         keep_running(stack, "the IO MONITOR", monitor.run)
@@ -237,8 +237,9 @@ class App:
         keep_running(stack, "retention", self._trim)
 
     def _start_inbox(self, stack: AsyncExitStack, consumer: Consumer, path: Path) -> None:
-        """It shares the monitor's pace: together they take no more of the loop from those who send."""
-        self.inbox = Inbox(path, self.journal, consumer, self._feed.item, self._pace.keep, self.clock)
+        """While mail is coming in it may be behind: nothing waits for it."""
+        pace = Pace(self.clock, lambda: self.journal.last_sequence, INBOX_SHARE)
+        self.inbox = Inbox(path, self.journal, consumer, self._feed.item, pace.keep, self.clock)
         stack.push_async_callback(self.inbox.close)
         keep_running(stack, "the inbox", self.inbox.run)
 

@@ -20,18 +20,19 @@ CREDIT = 0.02
 class Pace:
     """Counts the time that deliveries take, and says how long to rest."""
 
-    def __init__(self, clock: Clock, arrived: Callable[[], int]) -> None:
+    def __init__(self, clock: Clock, arrived: Callable[[], int], share: float = SHARE) -> None:
         """`arrived` counts the mails taken in so far."""
         self._clock = clock
         self._arrived = arrived
         self._seen = arrived()
         self._at = clock.monotonic()
         self._ahead = 0.0
+        self._share = share
 
     def pause(self, spent: float) -> float:
         """Seconds to rest, after a delivery that has taken `spent` seconds of the loop."""
         now = self._clock.monotonic()
-        self._ahead = max(0.0, self._ahead + spent / SHARE - (now - self._at))
+        self._ahead = max(0.0, self._ahead + spent / self._share - (now - self._at))
         self._at = now
         if self._ahead <= CREDIT:
             return 0.0
