@@ -1,6 +1,7 @@
 """A nats-server of our own, to be killed and started again."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -40,6 +41,19 @@ class NatsServer:
                 assert line, said.decode()
                 said += line
         self._reading = asyncio.create_task(self._process.stderr.read())
+
+    async def hang(self) -> None:
+        """Stop it without ending it: all its threads, which takes a moment."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self._process.pid}/task")
+        while {each.read_text().rpartition(")")[2].split()[0] for each in tasks.glob("*/stat")} != {"T"}:
+            await asyncio.sleep(0.001)
+
+    def go_on(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     async def kill(self) -> None:
         """End it at once."""

@@ -241,20 +241,33 @@ async def test_a_server_killed_in_the_middle_of_a_burst(
     assert not await house.parked("nats")
 
 
+async def test_a_server_that_hangs_for_a_while(house: House, server: NatsServer) -> None:
+    settings = NatsSettings(servers=(server.url,), timeout=Duration(0.2))
+    await house.add(NatsSink("nats", settings), settings)
+    ids = await house.receive(mail())
+    await house.settled("nats")
+    await server.hang()
+    ids += await house.receive(mail())
+    await asyncio.wait_for(tried(house, 2, times=2), 10)
+    server.go_on()
+    await house.settled("nats")
+    assert [headers["Nats-Msg-Id"] for _, headers, _ in await stored(server)] == ids, "and the tries are one"
+
+
 async def test_a_stream_that_comes_later(house: House, tmp_path: Path) -> None:
     async with running(tmp_path) as server:
         settings = NatsSettings(servers=(server.url,))
         await house.add(NatsSink("nats", settings), settings)
         [id_] = await house.receive(mail())
-        await asyncio.wait_for(tried(house, 2), 10)
+        await asyncio.wait_for(tried(house, 1, times=2), 10)
         await add_stream(server)
         await house.settled("nats")
         [(_, headers, _)] = await stored(server)
     assert headers["Nats-Msg-Id"] == id_
 
 
-async def tried(house: House, times: int) -> None:
-    """Wait until the first event has been tried so often."""
-    consumer: Any = house.deliveries["nats"].consumer
-    while not (1 in consumer._waiting and consumer._waiting[1].attempts >= times):  # noqa: ASYNC110
+async def tried(house: House, sequence: int, times: int) -> None:
+    """Wait until this event has been tried so often."""
+    waiting: Any = house.deliveries["nats"].consumer._waiting  # type: ignore[attr-defined]
+    while not (sequence in waiting and waiting[sequence].attempts >= times):  # noqa: ASYNC110
         await asyncio.sleep(0.001)
