@@ -96,6 +96,7 @@ class Event(msgspec.Struct):
     state: str = "due"
     tries: int = 0
     first_at: float = 0
+    retried_at: float = 0
     earliest: float = 0
     latest: float = 0
     count: int | None = None
@@ -203,6 +204,7 @@ class ScheduleMachine(RuleBasedStateMachine):
                 delay = DELAYS[min(event.tries, len(DELAYS) - 1)] if after is None else after
                 event.first_at = event.first_at if event.tries else self.now
                 event.tries += 1
+                event.retried_at = self.now
                 event.earliest, event.latest = self.now + delay, self.now + delay * (1 + JITTER)
                 until = event.first_at + self.settings.retry_for
                 in_time, too_late = event.latest <= until - SLACK, event.earliest > until + SLACK
@@ -307,6 +309,9 @@ class RestartingMachine(ScheduleMachine):
     def restart(self) -> None:
         async def anew() -> None:
             await self.end()
+            for event in map(self.events.__getitem__, self.being("due")):  # its wait counts no more
+                event.first_at += self.now - event.retried_at
+                event.retried_at = self.now
             for number in self.being("open"):
                 event = self.events[number]
                 event.state, event.earliest, event.latest = "due", 0, 0

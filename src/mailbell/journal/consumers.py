@@ -230,7 +230,7 @@ class SqliteConsumer:
     def _schedule(self, sequence: int, waiting: Waiting, delay: float) -> None:
         now, first = self._clock.monotonic(), waiting.first_attempt_at
         if first is not None:
-            first = now - max(0.0, self._clock.time() - first)
+            first = now - max(0.0, waiting.since - first)  # what passed while nobody ran does not count
         due = now + delay
         self._waiting[sequence] = Turn(waiting.attempts, first, due)
         self._next_due()  # clears the agenda of old entries, also where nobody else does (ordered)
