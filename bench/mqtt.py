@@ -28,9 +28,8 @@ from mailbell.journal.folder import DataFolder
 from mailbell.journal.sqlite import SqliteJournal
 from mailbell.mail import Envelope, Mail, Source, new_id
 from mailbell.settings import JournalSettings, MqttSettings
-from mailbell.sinks.broker import connect, own_client_id
+from mailbell.sinks.broker import Message, connect, own_client_id
 from mailbell.sinks.mqtt import MqttSink
-from mailbell.sinks.mqtt_packets import Message
 from tests.tools import find, free_port
 
 MESSAGES = 10_000

@@ -517,7 +517,7 @@ async def test_after_the_clock_was_set_back_the_newest_is_the_last(
 async def test_forgetting_leaves_nothing_behind(broker: Mosquitto, up: Up) -> None:
     sink = await up(broker.url)
     await sink.deliver(SAMPLE)
-    await sink.forget()
+    sink.forget()
     await sink.stop()
     async with watching(broker.port) as late:
         late.publish("end", "")

@@ -69,7 +69,7 @@ class MqttSink:
         self._settings = msgspec.structs.replace(settings, client_id=settings.client_id or own_client_id())
         self._device = Template(settings.device)
         self._status = f"{settings.prefix}/status"
-        self._farewell = b"offline"
+        self._forgotten = False
         self._discovery = Discovery(settings) if settings.homeassistant else None
         self._devices: dict[str, float] = {}
         """The devices that Home Assistant knows, each with the loop's time from which on it listens."""
@@ -111,19 +111,20 @@ class MqttSink:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
         if self._connection is not None:
-            await _settled([self._connection.publish(Message(self._status, self._farewell, retain=True))])
+            await _settled([self._connection.publish(each) for each in self._last_words()])
             await self._connection.close()
 
-    async def forget(self) -> None:
-        """Remove what the broker keeps of this sink. Before `stop`, when the settings have it no more."""
-        self._farewell = b""
+    def forget(self) -> None:
+        """Let `stop` remove what the broker keeps of this sink: the settings have it no more."""
+        self._forgotten = True
+
+    def _last_words(self) -> list[Message]:
+        if not self._forgotten:
+            return [Message(self._status, b"offline", retain=True)]
         devices = self._devices.keys() | self._newest.keys()
-        topics = [f"{self._settings.prefix}/{each}/{kept}" for each in devices for kept in ("last", "image")]
-        if self._discovery is not None:
-            topics += [self._discovery.topic(each) for each in self._devices]
-        if self._connection is not None:
-            await _settled([self._connection.publish(Message(topic, b"", retain=True)) for topic in topics])
-        self._devices.clear()
+        topics = [] if self._discovery is None else [self._discovery.topic(each) for each in self._devices]
+        topics += [f"{self._settings.prefix}/{each}/{kept}" for each in devices for kept in ("last", "image")]
+        return [Message(topic, b"", retain=True) for topic in (*topics, self._status)]
 
     async def _connected(self) -> Connection:
         while self._connection is None or self._connection.lost.done():
