@@ -176,19 +176,23 @@ class App:
     async def _start_control(self, stack: AsyncExitStack, folder: Path) -> None:
         """The socket over which the command line asks what is going on."""
         from mailbell.web.control import ControlSocket  # with aiohttp, which takes its time to import
-        from mailbell.web.sessions import routes
 
-        control = ControlSocket(folder, [*routes(self.transcripts), *self._sink_routes()])
-        await control.start()
-        stack.push_async_callback(control.stop)
+        control = ControlSocket(folder, self._own_routes())
+        try:
+            await control.start()
+        except ListenError as error:  # a shared folder of a virtual machine: no reason to take no mail
+            logger.warning("%s; the command line can't ask this server", error)
+        else:
+            stack.push_async_callback(control.stop)
 
-    def _sink_routes(self) -> list["Route"]:
-        """How all is doing, and a hand on the sinks."""
-        from mailbell.web import sinks, status  # with aiohttp
+    def _own_routes(self) -> list["Route"]:
+        """How all is doing, a hand on the sinks, and what was said on the last connections."""
+        from mailbell.web import sessions, sinks, status  # with aiohttp
 
         folder = self.settings.data
         whole = status.route(__version__, folder, self.journal, self.ioservers, self.deliveries)
-        return [whole, *sinks.Sinks(self.journal, self.deliveries).routes()]
+        hand = sinks.Sinks(self.journal, self.deliveries).routes()
+        return [whole, *hand, *sessions.routes(self.transcripts)]
 
     def _make_server(self, id_: str, settings: IoServerSettings, folder: Path) -> IoServer:
         users = None if settings.auth != "required" or settings.users is None else Users(settings.users)
@@ -264,7 +268,7 @@ class App:
         server = WebServer(
             parts,
             self.settings.web,
-            [home(__version__, servers[0].port), *self._sink_routes()],
+            [home(__version__, servers[0].port), *self._own_routes()],
         )
         try:
             await server.start()

@@ -47,7 +47,7 @@ def test_idle(story: Story) -> None:
     assert story.after(299) is None
     story.reply()
     assert story.after(299) is None
-    assert story.outcome(2) == "The client said nothing for longer than idle_timeout."
+    assert story.outcome(2) == "No command and no part of a message came for longer than idle_timeout."
 
 
 def test_idle_in_a_transaction(story: Story) -> None:

@@ -117,7 +117,7 @@ async def test_a_folder_whose_path_is_longer_than_a_socket_name_may_be(
 
 
 async def test_a_folder_that_takes_no_socket(transcripts: Transcripts) -> None:
-    with pytest.raises(ListenError, match=r"/proc/self/control\.sock: .*; the data folder must be"):
+    with pytest.raises(ListenError, match=r"/proc/self/control\.sock: .*; sockets need a local disk"):
         await ControlSocket(Path("/proc/self"), routes(transcripts)).start()
 
 

@@ -2,14 +2,13 @@
 
 import http.client
 import json
-import os
 import socket
 from pathlib import Path
 from typing import Any
 
 from mailbell.errors import MailbellError
+from mailbell.web.sunpath import NAME, address
 
-NAME = "control.sock"
 TIMEOUT = 10.0
 
 
@@ -19,14 +18,11 @@ class _Connection(http.client.HTTPConnection):
         self._folder = folder
 
     def connect(self) -> None:
-        """By way of /proc, for `sun_path` has 108 octets at most."""
-        here = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self.sock.settimeout(TIMEOUT)
-            self.sock.connect(f"/proc/self/fd/{here}/{NAME}")
-        finally:
-            os.close(here)
+        """Over the socket in the folder, instead of to a host."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(TIMEOUT)
+        with address(self._folder) as name:
+            self.sock.connect(name)
 
 
 def ask(folder: Path, path: str, body: object = None) -> Any:

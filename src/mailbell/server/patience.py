@@ -32,7 +32,7 @@ class Parting(NamedTuple):
 
 _FRUITLESS = Parting(replies.EVICTED, "It brought no mail, and another client needed its slot.")
 _EVICTED = Parting(replies.EVICTED, "It was idle, and another client needed its slot.")
-_IDLE = Parting(replies.IDLE, "The client said nothing for longer than idle_timeout.")
+_IDLE = Parting(replies.IDLE, "No command and no part of a message came for longer than idle_timeout.")
 _LONG = Parting(replies.TOO_SLOW, "The message took longer than data_timeout.")
 _SLOW = Parting(replies.TOO_SLOW, "The message came more slowly than min_rate.")
 _DEAF = Parting(None, "The client did not read its replies.")

@@ -14,8 +14,7 @@ from aiohttp import web
 from mailbell.errors import ListenError
 from mailbell.web.routing import Route, Router
 from mailbell.web.service import STOP
-
-NAME = "control.sock"
+from mailbell.web.sunpath import NAME, address
 
 
 class ControlSocket:
@@ -37,7 +36,7 @@ class ControlSocket:
         except OSError as error:
             await self._runner.cleanup()
             raise ListenError(
-                f"{self._folder / NAME}: {error.strerror}; the data folder must be on a local disk"
+                f"{self._folder / NAME}: {error.strerror}; sockets need a local disk"
             ) from error
         assert self._runner.server is not None  # noqa: S101  setup() has made it
         self._server = await asyncio.get_running_loop().create_unix_server(
@@ -52,18 +51,15 @@ class ControlSocket:
 
 
 def _listen(folder: Path) -> socket.socket:
-    """A name in `sun_path` has 108 octets at most; by way of /proc it has them whatever the folder's is."""
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         (folder / NAME).unlink(missing_ok=True)
         os.fchmod(listening.fileno(), 0o600)  # Linux makes the file with the mode that the socket has
-        listening.bind(f"/proc/self/fd/{here}/{NAME}")
+        with address(folder) as name:
+            listening.bind(name)
         listening.listen()
         listening.setblocking(False)
     except BaseException:
         listening.close()
         raise
-    finally:
-        os.close(here)
     return listening
