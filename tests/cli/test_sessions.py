@@ -1,6 +1,7 @@
 """`mailbell sessions`: what an integrator reads when a device says failed."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mailbell.clock import SystemClock
 from mailbell.server.transcript import Transcript, Transcripts
 from mailbell.web.control import ControlSocket
 from mailbell.web.sessions import routes
+from tests.service import configure, start
 
 
 def connection(transcripts: Transcripts, mails: int = 0) -> Transcript:
@@ -107,3 +109,19 @@ async def test_following_shows_those_that_end_once_each(
         transcripts.end(connection(transcripts), "over")
     first, second = await seen
     assert 1 < first < second
+
+
+async def test_a_killed_server_leaves_nothing_in_the_way(tmp_path: Path) -> None:
+    config, port = configure(tmp_path, '[web]\nlisten = "off"')
+    for life in range(2):
+        service = await start(config, port)
+        await service.line("data in")
+        with socket.create_connection(("127.0.0.1", port), 20) as client, client.makefile("rb") as file:
+            file.readline()
+            client.sendall(b"HELO \x1b[31mcam\r\nQUIT\r\n")
+            file.read()
+        result = await run(tmp_path / "data", "--failed")
+        assert "< HELO \\x1b[31mcam\n" in result.stdout
+        assert "    The client said QUIT.\n" in result.stdout
+        await (service.kill() if life == 0 else service.stop())
+    assert "no server runs" in (await run(tmp_path / "data")).stderr
