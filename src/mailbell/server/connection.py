@@ -2,12 +2,11 @@
 
 import asyncio
 import logging
-import secrets
 import ssl
 from typing import Protocol, cast
 
 from mailbell.clock import Clock
-from mailbell.errors import JournalError, JournalFull
+from mailbell.errors import JournalError
 from mailbell.journal.base import Journal
 from mailbell.mail import Mail, Source, Tls, new_id
 from mailbell.server import replies
@@ -19,8 +18,7 @@ from mailbell.server.tls import HANDSHAKE_TIMEOUT, LEFT_AT_TLS, TlsContext, expl
 from mailbell.server.users import Authenticator
 from mailbell.settings import IoServerSettings
 from mailbell.smtp.replies import Reply
-from mailbell.smtp.sasl import Challenge
-from mailbell.smtp.session import Close, Credentials, Event, MailComplete, Session, SessionOptions, StartTls
+from mailbell.smtp.session import Close, Credentials, Event, MailComplete, Session, StartTls
 
 PIECE = 16 * 2**10
 """Octets of commands that are read in one go: 256 KiB of HELP would take 0.3 s, and 10 MiB of replies."""
@@ -38,13 +36,16 @@ class Host(Protocol):
 
     id: str
     settings: IoServerSettings
-    session_options: SessionOptions
     journal: Journal
     clock: Clock
     budget: Budget
     chaos: Chaos
     tls: TlsContext | None
     authenticator: Authenticator | None
+
+    def session_for(self, client: Client) -> Session:
+        """A session with this I/O server's rules."""
+        ...
 
     def spoke_tls(self, ip: str) -> None:
         """A ClientHello came where SMTP was expected."""
@@ -81,7 +82,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, host: Host, client: Client) -> None:
         self.client = client
         self._host = host
-        self._session = _session(host, client)
+        self._session = host.session_for(client)
         self._patience = Patience(host.settings, host.clock.monotonic())
         self._transport: asyncio.Transport | None = None
         self._outcome = ""
@@ -270,7 +271,7 @@ class Connection(asyncio.Protocol):
             await self._host.journal.append(mail)
         except JournalError as error:
             logger.error("%s: mail from %s not stored: %s", self._host.id, self.client.ip, error)
-            return _refusal(error)
+            return replies.of(error)
         except Exception:
             logger.exception("%s: mail from %s not stored", self._host.id, self.client.ip)
             return replies.UNAVAILABLE
@@ -388,31 +389,3 @@ class Connection(asyncio.Protocol):
         else:
             self._session.shutdown(reply, outcome)
             self._advance()
-
-
-def _session(host: Host, client: Client) -> Session:
-    chaos, journal = host.chaos, host.journal
-
-    def check_sender(_address: str, _size: int) -> Reply | None:
-        """What is known to fail later is refused now, before the client sends the message."""
-        trouble = journal.trouble
-        return chaos.sender() if trouble is None else _refusal(trouble)
-
-    return Session(
-        host.session_options,
-        client.transcript.record,
-        challenge=_challenge(host),
-        check_sender=check_sender,
-        check_recipient=lambda _: chaos.recipient(),
-    )
-
-
-def _challenge(host: Host) -> Challenge | None:
-    """CRAM-MD5 needs readable passwords, or none at all."""
-    if host.authenticator is not None and not host.authenticator.readable:
-        return None
-    return lambda: f"<{secrets.token_hex(12)}@{host.session_options.hostname}>".encode()
-
-
-def _refusal(error: JournalError) -> Reply:
-    return replies.FULL if isinstance(error, JournalFull) else replies.UNAVAILABLE

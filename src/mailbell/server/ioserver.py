@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import secrets
 import socket
 import ssl
 
@@ -22,7 +23,8 @@ from mailbell.server.transcript import Transcripts
 from mailbell.server.users import Authenticator
 from mailbell.settings import IoServerSettings
 from mailbell.smtp.replies import Reply
-from mailbell.smtp.session import SessionOptions
+from mailbell.smtp.sasl import Challenge
+from mailbell.smtp.session import Session, SessionOptions
 
 TICK = 1.0
 """Seconds between two looks at the clock for all connections: cheaper than a timer for each."""
@@ -161,6 +163,29 @@ class IoServer:
                 self.tls.follow()
 
     # What clients and connections call.
+
+    def session_for(self, client: Client) -> Session:
+        """A session with this I/O server's rules."""
+        chaos, journal = self.chaos, self.journal
+
+        def check_sender(_address: str, _size: int) -> Reply | None:
+            """What is known to fail later is refused now, before the client sends the message."""
+            trouble = journal.trouble
+            return chaos.sender() if trouble is None else replies.of(trouble)
+
+        return Session(
+            self.session_options,
+            client.transcript.record,
+            challenge=self._challenge(),
+            check_sender=check_sender,
+            check_recipient=lambda _: chaos.recipient(),
+        )
+
+    def _challenge(self) -> Challenge | None:
+        """CRAM-MD5 needs readable passwords, or none at all."""
+        if self.authenticator is not None and not self.authenticator.readable:
+            return None
+        return lambda: f"<{secrets.token_hex(12)}@{self.session_options.hostname}>".encode()
 
     def spoke_tls(self, ip: str) -> None:
         """A ClientHello came after the greeting; the next connection of this source is waited for."""

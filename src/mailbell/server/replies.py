@@ -1,5 +1,6 @@
 """What the shell says on its own account; the session's replies are in `smtp/replies.py`."""
 
+from mailbell.errors import JournalError, JournalFull
 from mailbell.smtp.replies import Reply
 
 STOPPING = Reply(421, "4.3.2", "mailbell is shutting down; try again in a minute")
@@ -14,3 +15,8 @@ FULL = Reply(
     452, "4.3.1", "No room to store the message; free disk space on the mail server, then send again"
 )
 UNAVAILABLE = Reply(451, "4.3.0", "The message can't be stored; see the mail server's log, then send again")
+
+
+def of(error: JournalError) -> Reply:
+    """What a client is told of the journal's trouble."""
+    return FULL if isinstance(error, JournalFull) else UNAVAILABLE
