@@ -182,7 +182,7 @@ async def test_the_proxys_own_checks_are_served(serve: Serve, connect: Connect, 
     [
         (b"", "no PROXY header came"),
         (b"PROXY TCP4", "no PROXY header came"),
-        (b"EHLO x\r\n", "the first octets are not a PROXY header; does the load balancer send one?"),
+        (b"EHLO x\r\n", "the first octets are not a PROXY header; the load balancer has to send one"),
         (b"PROXY TCP4 a b c d\r\n", "its PROXY header makes no sense"),
     ],
     ids=["nothing", "half", "SMTP", "nonsense"],

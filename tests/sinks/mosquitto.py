@@ -61,9 +61,18 @@ class Mosquitto:
                 self._news.clear()
                 await self._news.wait()
 
-    @property
-    def received(self) -> list[str]:
-        """The devices of the events that have come, in order: its own log is the witness of what it had."""
+    async def received(self, count: int) -> list[str]:
+        """The devices of the events that have come, in order, once there are so many different ones.
+
+        Its own log is the witness of what it had; an acknowledgement may be quicker here than the log's line.
+        """
+        async with asyncio.timeout(PATIENCE):
+            while len(set(found := self._devices())) < count:
+                self._news.clear()
+                await self._news.wait()
+        return found
+
+    def _devices(self) -> list[str]:
         return re.findall(r"Received PUBLISH from .*'mailbell/([^/']*)/event'", "\n".join(self.lines))
 
     def signal(self, number: signal.Signals) -> None:

@@ -121,7 +121,7 @@ def header_length(octets: bytes) -> int:
     if _V2.startswith(octets):
         return 0
     if not (octets.startswith(b"PROXY ") or b"PROXY ".startswith(octets)):
-        raise ProxyError("the first octets are not a PROXY header; does the load balancer send one?")
+        raise ProxyError("the first octets are not a PROXY header; the load balancer has to send one")
     end = octets.find(b"\r\n", 0, _V1_MOST) + 2
     if end < 2 and len(octets) >= _V1_MOST:
         raise ProxyError("its PROXY header has no end")

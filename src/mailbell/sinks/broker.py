@@ -92,7 +92,7 @@ async def connect(settings: MqttSettings, will: Message, receive: Receive) -> "C
     try:
         trouble = await connection.open()
     except (OSError, ValueError) as error:
-        await connection.close()
+        connection.cut("never open")
         raise SinkUnavailable(f"{settings.url}: {explain(error)}") from error
     except BaseException:
         connection.cut("cancelled")
