@@ -158,7 +158,7 @@ async def test_user_and_password(tmp_path: Path) -> None:
         async with up(server, servers=(server.url.replace("//", "//me:hunter2@"),)) as sink:
             assert await sink.deliver(event()) == Delivered()
             shown = f"{sink} {sink._settings} {sink._settings.describe()}"
-        with pytest.raises(SinkUnavailable, match="Authorization Violation|reset by peer") as caught:
+        with pytest.raises(SinkUnavailable, match=r"Authorization Violation|reset by peer") as caught:
             async with up(server, user="me", password="hunter3"):
                 pass
         assert "hunter" not in f"{shown} {caught.value}"
