@@ -329,9 +329,10 @@ PAGES = {
 async def test_five_minutes(tmp_path: Path, broker: Mosquitto, page: str) -> None:
     """As the page says: the config, a camera's mail, the device; and the sink taken out again."""
     port, config = free_port(), tmp_path / "mailbell.toml"
+    listen = f'port = {port}\nlisten = ["127.0.0.1"]'
     text = f'data = "data"\n{PAGES[page]}'.replace('data = "../mailbell-data"\n', "")
     config.write_text(
-        text.replace("homeassistant.local", f"127.0.0.1:{broker.port}").replace("2525", str(port))
+        text.replace("homeassistant.local", f"127.0.0.1:{broker.port}").replace("port = 2525", listen)
     )
     async with running(broker.port) as house:
         service = await start(config, port, MQTT_PASSWORD="secret")
@@ -344,7 +345,7 @@ async def test_five_minutes(tmp_path: Path, broker: Mosquitto, page: str) -> Non
             assert seen(house, "image.front_gate") == SAMPLE.attachment(0)
             assert seen(house, "binary_sensor.front_gate_motion") is True
             assert seen(house, "sensor.front_gate_last_mail").date() == datetime.now(UTC).date()
-            config.write_text(f'data = "data"\n[ioservers.cameras]\nport = {port}\n')
+            config.write_text(f'data = "data"\n[ioservers.cameras]\n{listen}\n')
             service.process.send_signal(signal.SIGHUP)
             await house.until(lambda: not house.entities)
             assert not [line for line in service.lines if "ERROR" in line or " + " in line]
