@@ -36,7 +36,8 @@ DIALOGUE = [
 ]
 RUDE = [
     b"RSET\r\n", b"STARTTLS\r\n", b"AUTH LOGIN\r\n", b"dXNlcg==\r\n", b"*\r\n", b"QUIT\r\n", b".\r\n",
-    b"NOOP\n", b"\x16\x03\x01\x00\x05hello", b"x" * 300_000, b"HELP\r\n" * 5000, b"\0\xff\n", b"".join(DIALOGUE),
+    b"NOOP\n", b"\x16\x03\x01\x00\x05hello", b"x" * 300_000, b"HELP\r\n" * 5000, b"\0\xff\n",
+    b"".join(DIALOGUE),
     b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2\r\n", b"PROXY TCP4 10.1.1.1 2.2.2.2 1 2\r\nNOOP\r\n",
 ]  # fmt: skip
 SETTINGS = IoServerSettings(
