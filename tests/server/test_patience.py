@@ -130,9 +130,8 @@ def test_a_client_that_does_not_read_while_somebody_waits(story: Story) -> None:
 
 
 def test_after_the_last_word_the_line_is_cut_soon(story: Story) -> None:
-    story.patience.over(story.now)
+    story.patience.over_since = story.now
     assert story.after(LINGER - 1) is None
-    story.patience.over(story.now)  # said again: it counts from the first time
     assert story.after(2) == Parting(None, "The client did not close the connection.")
 
 

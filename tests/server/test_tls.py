@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from mailbell.errors import StartupError
 from mailbell.journal.sqlite import SqliteJournal
 from mailbell.server import connection, ioserver, prelude
+from mailbell.server.patience import LINGER
 from mailbell.server.tls import RENEW_BEFORE, VALID_FOR, Certificate, SelfSigned, TlsContext
 from tests.conftest import BOTH_LOOPS
 from tests.server.conftest import Connect, HandClock, Serve, trusting, until
@@ -218,6 +219,41 @@ async def test_a_client_that_resets_behind_starttls(serve: Serve, connect: Conne
     await client.writer.drain()
     client.reset()
     await server.transcripts.ended()
+    assert server.slots.taken == 0
+
+
+@BOTH_LOOPS
+async def test_a_client_that_goes_before_its_handshake_has_begun(serve: Serve, connect: Connect) -> None:
+    """STARTTLS and reset in one go: the line is lost before the task that shakes hands has run."""
+    server = await serve(tls="starttls", threads=1)
+    client = await connect(server)
+    await client.talk("EHLO x")
+    [connection] = server.connections
+    connection.data_received(b"STARTTLS\r\n")
+    assert connection._transport is not None
+    connection._transport.abort()
+    connection.connection_lost(None)
+    await server.transcripts.ended()
+    assert server.slots.taken == 0
+
+
+@BOTH_LOOPS
+@BOTH_KINDS
+async def test_a_tls_client_that_does_not_say_goodbye_is_cut(
+    serve: Serve, clock: HandClock, kind: str
+) -> None:
+    server = await serve(tls=kind, threads=1)
+    plain = await asyncio.to_thread(begin, server.port, kind)
+    with await asyncio.to_thread(trusting().wrap_socket, plain):
+        await until(lambda: [each for each in server.connections if each._session.tls])
+        [connection] = server.connections
+        for _ in range(3):
+            connection.shutdown()
+        await asyncio.sleep(0)
+        assert server.slots.taken == 1
+        clock.ahead += LINGER + 1
+        server.look_at_clock()
+        assert await server.transcripts.outcome() == "mailbell was stopped."
     assert server.slots.taken == 0
 
 

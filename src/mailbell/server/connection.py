@@ -228,9 +228,9 @@ class Connection(asyncio.Protocol):
         self._take_events()
         self._flush()
         self._settle_reading()
-        if self._session.closed and self._transport is not None:
-            self._patience.over(self._host.clock.monotonic())
-            self._transport.close()
+        if self._session.closed and self._transport is not None and self._patience.over_since is None:
+            self._patience.over_since = self._host.clock.monotonic()
+            self._transport.close()  # once: after a second close() asyncio's TLS transport can't abort()
 
     def _take_events(self) -> None:
         while events := self._session.events():
@@ -307,10 +307,11 @@ class Connection(asyncio.Protocol):
 
     async def _upgrade(self) -> None:
         """STARTTLS: the loop puts TLS between the socket and us."""
-        raw, context = self._transport, self._host.tls
-        assert raw is not None and context is not None  # noqa: S101  it was offered
-        transport = None
+        raw, context, transport = self._transport, self._host.tls, None
+        assert context is not None  # noqa: S101  it was offered
         try:
+            if raw is None:
+                return  # the client has gone already
             transport = await asyncio.get_running_loop().start_tls(
                 raw, self, context.current(), server_side=True, ssl_handshake_timeout=HANDSHAKE_TIMEOUT
             )
@@ -323,8 +324,9 @@ class Connection(asyncio.Protocol):
         finally:
             self._upgrading = None
             if transport is None:  # the loop does not say connection_lost() in the middle of a handshake
-                raw.abort()
                 self._lost(None)
+                if raw is not None:
+                    raw.abort()
         if transport is not None:
             self._transport = transport
             self._reading = True

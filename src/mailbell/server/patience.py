@@ -54,7 +54,7 @@ class Patience:
         self.octets = 0
         """Of the message: since when it comes, and how much of it has come."""
         self.over_since: float | None = None
-        """When the last word was said."""
+        """When the last word was said; set by the connection."""
 
     def heard(self, now: float, octets: int) -> None:
         """A part of a message has come."""
@@ -67,11 +67,6 @@ class Patience:
         """The message is in, or it was our fault that it took so long."""
         self.message_since = None
         self.fruitless_since = self.active_at = now
-
-    def over(self, now: float) -> None:
-        """The last word was said."""
-        if self.over_since is None:
-            self.over_since = now
 
     def lost(self, now: float, *, deaf: bool, between: bool, waiting_since: float | None) -> Parting | None:
         """Decide whether patience is lost, and why.
