@@ -98,6 +98,7 @@ class Rude:
         client.close()
 
 
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")  # wrap_socket(), where it fails
 @BOTH_LOOPS
 @pytest.mark.parametrize("count", [150, pytest.param(5000, marks=pytest.mark.faults)])
 async def test_rude_clients_leave_nothing_behind(
