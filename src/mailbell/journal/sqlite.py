@@ -22,7 +22,7 @@ from mailbell.errors import JournalError, JournalFull, JournalUnavailable
 from mailbell.journal.consumers import SqliteConsumer
 from mailbell.journal.files import explain, is_full
 from mailbell.journal.folder import DataFolder
-from mailbell.journal.health import Health
+from mailbell.journal.health import Health, room
 from mailbell.journal.mails import MailFile, Row, encode
 from mailbell.journal.positions import Positions
 from mailbell.journal.recent import Recent
@@ -76,7 +76,7 @@ class SqliteJournal:
         self._last = file.last
         self._consumers: dict[str, SqliteConsumer] = {}
         self._recent = Recent(RECENT_OCTETS)
-        self._health = Health(folder, clock)
+        self._health = Health(room(folder), clock)
         self._writer = ThreadPoolExecutor(1, "journal-writer")
         self._reader = ThreadPoolExecutor(1, "journal-reader")
         self._reading = asyncio.Lock()
@@ -136,7 +136,7 @@ class SqliteJournal:
         """Return the first `limit` sequences with `after < sequence <= until` whose mail is here."""
         return [each.sequence for each in await self._read(self._file.oldest, after, until, limit)]
 
-    async def consumer(self, name: str) -> SqliteConsumer:
+    async def consumer(self, name: str, *, own: bool = False) -> SqliteConsumer:
         """Return the durable consumer of this name."""
         self._check_open()
         if name not in self._consumers:
