@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.jetstream import JetStreamJournal
 from mailbell.journal.sqlite import SqliteJournal
+from mailbell.journal.writer import Writer
 from mailbell.settings import Duration, JournalSettings, Size
 
 
@@ -36,9 +38,11 @@ class HandClock:
 class OwnedJournal(SqliteJournal):
     """A journal that lets go of its folder when it is closed, as the process would."""
 
+    folder: DataFolder
+
     async def close(self) -> None:
         await super().close()
-        self._folder.close()
+        self.folder.close()
 
 
 class SqliteEngine:
@@ -54,10 +58,12 @@ class SqliteEngine:
     async def open(self) -> SqliteJournal:
         folder = DataFolder(self.path)
         try:
-            return await OwnedJournal.open(folder, self.settings, self.clock)
+            journal = await OwnedJournal.open(folder, self.settings, self.clock)
         except BaseException:
             folder.close()
             raise
+        journal.folder = folder
+        return journal
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[SqliteJournal]:
@@ -85,6 +91,17 @@ class SqliteEngine:
         left = SqliteEngine(path, self.settings)
         left.clock = self.clock
         return left
+
+
+def writer(journal: SqliteJournal) -> Writer:
+    """The writing half, which these tests have in their own process."""
+    assert isinstance(journal._writing, Writer)
+    return journal._writing
+
+
+def connection(journal: SqliteJournal) -> sqlite3.Connection:
+    """The one that writes mail."""
+    return writer(journal)._file._connection
 
 
 class JetStreamEngine:

@@ -237,7 +237,7 @@ class Reader:
         self._check_open()
         if self._term() is None:
             return 0
-        until, held = self._last - 1, set[int]()
+        until, held = self.last_sequence - 1, set[int]()
         for consumer in list(self._consumers.values()):
             until = min(until, await consumer.refresh())
             held.update(consumer.waiting)
@@ -393,11 +393,9 @@ class JetStreamJournal(Reader):
         """What an append would raise at this moment, where that is known; None when all is well."""
         return self.publisher.trouble
 
-    async def append(self, mail: Mail) -> int:
+    def append(self, mail: Mail) -> asyncio.Future[int]:
         """Store the mail; its sequence once as many servers have it as the stream has replicas."""
-        sequence = await self.publisher.append(mail)
-        self.moved(sequence)
-        return sequence
+        return self.publisher.append(mail)
 
     async def close(self) -> None:
         """Finish appends, take claims back, disconnect."""

@@ -58,14 +58,17 @@ class Publisher:
         """What an append would raise at this moment, where that is known."""
         return self._health.trouble
 
-    async def append(self, mail: Mail) -> int:
+    def append(self, mail: Mail) -> asyncio.Future[int]:
         """Store the mail; its sequence once as many servers have it as the stream has replicas."""
+        loop = asyncio.get_running_loop()
         if self._closed:
-            raise JournalUnavailable("the journal is closed")
-        task = asyncio.get_running_loop().create_task(self._append(mail))
+            refused: asyncio.Future[int] = loop.create_future()
+            refused.set_exception(JournalUnavailable("the journal is closed"))
+            return refused
+        task = loop.create_task(self._append(mail))
         self._appending.add(task)
         task.add_done_callback(self._appending.discard)
-        return await asyncio.shield(task)  # the client has gone, its mail stays
+        return task
 
     async def close(self) -> None:
         """Finish what is under way, and disconnect."""

@@ -1,10 +1,25 @@
 """Failures on purpose: refusals, delays and cut lines, at the odds that the settings give."""
 
+import asyncio
 import random
 from collections.abc import Callable
 
 from mailbell.settings import ChaosRule, ChaosSettings
 from mailbell.smtp.replies import Reply
+
+CALM = ChaosSettings()
+
+
+class Refused(Exception):
+    """The message is refused on purpose."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.text)
+        self.reply = reply
+
+
+class Dropped(Exception):
+    """The line is cut on purpose."""
 
 
 class Chaos:
@@ -26,13 +41,19 @@ class Chaos:
         """A refusal of AUTH, or None."""
         return self._refusal(self.settings.authentication, "authentication")
 
-    def data(self) -> Reply | None:
-        """A refusal of the message, or None."""
-        return self._refusal(self.settings.data, "message")
+    @property
+    def reigns(self) -> bool:
+        """Is anything to fail or to be late?"""
+        return self.settings != CALM
 
-    def drop(self) -> bool:
-        """Is the line to be cut?"""
-        return self._dice() < self.settings.drop
+    async def before_storing(self) -> None:
+        """Return, late, when the message is to be stored; else raise Refused or Dropped."""
+        await asyncio.sleep(self.settings.latency)
+        if self._dice() < self.settings.drop:
+            raise Dropped
+        refusal = self._refusal(self.settings.data, "message")
+        if refusal is not None:
+            raise Refused(refusal)
 
     def _refusal(self, rule: ChaosRule, what: str) -> Reply | None:
         if self._dice() >= rule.probability:

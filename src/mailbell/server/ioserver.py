@@ -10,7 +10,7 @@ import msgspec
 
 from mailbell.clock import Clock
 from mailbell.errors import StartupError
-from mailbell.journal.base import Journal
+from mailbell.journal.base import Appender
 from mailbell.server import listener, prelude, replies
 from mailbell.server.access import Networks, Sources, plain
 from mailbell.server.chaos import Chaos
@@ -58,7 +58,7 @@ class IoServer:
         self,
         id_: str,
         settings: IoServerSettings,
-        journal: Journal,
+        journal: Appender,
         transcripts: Transcripts,
         clock: Clock,
         *,
