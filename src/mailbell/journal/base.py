@@ -106,7 +106,7 @@ class Appender(Protocol):
         """Store the mail; its sequence, once it is on stable storage.
 
         Awaited, raises JournalFull or JournalUnavailable; then nothing of this mail is in the journal. (In a
-        cluster that is not known, and the same mail once more is this one.) Concurrent appends share a commit.
+        cluster that is not known, and the same mail again is this one.) Concurrent appends share a commit.
         """
         ...
 
