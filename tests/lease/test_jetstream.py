@@ -6,7 +6,6 @@ import random
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -240,7 +239,7 @@ async def test_there_are_never_two(house: House) -> None:
     chance = random.Random(secrets.randbits(32))
     nodes = [house.node(name) for name in ("a", "b", "c")]
     await nodes[0]._have_bucket()
-    won = set()
+    won: set[tuple[str, int | None]] = set()
     for _ in range(600):
         house.time += chance.choice([0.1, 0.5, 1.0, 3.0, 9.0, 9.6])
         node = chance.choice(nodes)

@@ -68,6 +68,8 @@ class Delivery:
         self._held: list[Claim] = []
         self.tally = Tally()
         self._up = False
+        self.standby = False
+        """Another node delivers."""
         self.paused: str | None = None
         """Why nothing is delivered; None: it is."""
         self._resumed = asyncio.Event()
@@ -77,10 +79,12 @@ class Delivery:
         return f"<Delivery {self.sink.name} at {self.consumer.position}, {len(self._in_flight)} in flight>"
 
     @property
-    def state(self) -> Literal["up", "down", "paused"]:
-        """`down`: it has not come up, or the last try came to nothing."""
+    def state(self) -> Literal["up", "down", "paused", "standby"]:
+        """`down`: it has not come up, or the last try came to nothing. `standby`: another node delivers."""
         if self.paused is not None:
             return "paused"
+        if self.standby:
+            return "standby"
         return "up" if self._up and not self.tally.failing else "down"
 
     @property
@@ -122,12 +126,17 @@ class Delivery:
         """Let what is in flight finish for `deadline` seconds; the rest goes back, for the next start."""
         while self._held:
             self.consumer.release(self._held.pop())
-        if self._in_flight:
-            _, late = await asyncio.wait(self._in_flight, timeout=deadline)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        if self._in_flight and deadline > 0:
+            await asyncio.wait(self._in_flight, timeout=deadline)
+        await self.interrupt()
         await self.sink.stop()
+
+    async def interrupt(self) -> None:
+        """End what is in flight; what becomes of it is not known."""
+        late = list(self._in_flight)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
     async def _bring_up(self) -> None:
         for attempt in itertools.count():
@@ -195,6 +204,11 @@ class Delivery:
         began = self._clock.monotonic() - self._age(claim)
         try:
             item = await self._select(claim, fresh)
+            if not self.consumer.holds(
+                claim
+            ):  # another node may have it by now: it is for that one to deliver
+                self.consumer.release(claim)
+                return
             outcome = None if item is None else await self._try(item)
         except asyncio.CancelledError:
             self.consumer.release(claim)

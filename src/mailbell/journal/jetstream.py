@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from mailbell.clock import Clock, SystemClock
 from mailbell.errors import JournalError, JournalUnavailable, MailGone, StartupError
@@ -46,7 +46,6 @@ GONE_AFTER = 7 * 86400
 PROGRESS = b"+WPI"
 
 T = TypeVar("T")
-R = TypeVar("R", bound="Reader")
 Term = Callable[[], int | None]
 
 logger = logging.getLogger("mailbell.journal")
@@ -90,31 +89,6 @@ async def open_publisher(settings: JournalSettings, clock: Clock, patience: floa
     return publisher
 
 
-async def open_reader(
-    settings: JournalSettings,
-    clock: Clock,
-    node: str,
-    lease: float,
-    term: Term,
-    patience: float,
-    kind: type[R],
-) -> R:
-    """The delivering half, a Reader."""
-    link = await connect("journal", settings, patience)
-    try:
-        layout = Layout(settings.stream, settings.replicas)
-        jetstream = JetStream(link)
-        info = await until_there(lambda: stream.prepare(jetstream, layout), patience)
-        for line in stream.cautions(info, settings):
-            logger.warning("%s", line)
-        reader = kind(link, layout, settings, clock, node, lease, term, info)
-        reader.start()
-    except BaseException:
-        await link.stop()
-        raise
-    return reader
-
-
 class Reader:
     """All of `mailbell.journal.base.Journal` but `append`."""
 
@@ -129,7 +103,7 @@ class Reader:
         term: Term,
         info: StreamInfo,
     ) -> None:
-        """For `open_reader`. `term` tells the lease that is held: without one, nothing shared is fetched."""
+        """`term` tells the lease that is held: without one, nothing shared is fetched."""
         self.link = link
         self.layout = layout
         self.broken: JournalUnavailable | None = None
@@ -253,7 +227,7 @@ class Reader:
                 await self.link.publish(reply, PROGRESS)
 
     async def close(self) -> None:
-        """Take claims back, let the server know all that was answered, disconnect."""
+        """Take claims back, and let the server know all that was answered."""
         if self._closed:
             return
         self._closed = True
@@ -261,7 +235,6 @@ class Reader:
             task.cancel()
         await asyncio.wait(self._tasks)
         await asyncio.gather(*(consumer.close() for consumer in self._consumers.values()))
-        await self.link.stop()
 
     async def _make(self, name: str, own: bool) -> SharedConsumer:
         durable = self._own(name) if own else name
@@ -360,6 +333,8 @@ class JetStreamJournal(Reader):
     """Both halves in one process; see `mailbell.journal.base.Journal`."""
 
     publisher: Publisher
+    owns_link = False
+    """Whether the connection is ended with the journal."""
 
     @classmethod
     async def open(
@@ -371,16 +346,44 @@ class JetStreamJournal(Reader):
         lease: float = 10.0,
         term: Term = lambda: 1,
         patience: float = START_PATIENCE,
-    ) -> "JetStreamJournal":
+    ) -> Self:
         """Connect and see that all is there. StartupError when the servers or the stream won't do."""
-        clock = clock or SystemClock()
+        link = await connect("journal", settings, patience)
+        try:
+            journal = await cls.over(
+                link, settings, clock or SystemClock(), node=node, lease=lease, term=term, patience=patience
+            )
+        except BaseException:
+            await link.stop()
+            raise
+        journal.owns_link = True
+        return journal
+
+    @classmethod
+    async def over(
+        cls,
+        link: NatsLink,
+        settings: JournalSettings,
+        clock: Clock,
+        *,
+        node: str,
+        lease: float,
+        term: Term,
+        patience: float = START_PATIENCE,
+    ) -> Self:
+        """The same for deliveries over this connection, which stays its owner's to end."""
         publisher = await open_publisher(settings, clock, patience)
         try:
-            journal = await open_reader(settings, clock, node, lease, term, patience, cls)
+            layout = Layout(settings.stream, settings.replicas)
+            info = await until_there(lambda: stream.prepare(JetStream(link), layout), patience)
+            for line in stream.cautions(info, settings):
+                logger.warning("%s", line)
+            journal = cls(link, layout, settings, clock, node, lease, term, info)
         except BaseException:
             await publisher.close()
             raise
         journal.publisher = publisher
+        journal.start()
         return journal
 
     @property
@@ -401,6 +404,8 @@ class JetStreamJournal(Reader):
         """Finish appends, take claims back, disconnect."""
         await self.publisher.close()
         await super().close()
+        if self.owns_link:
+            await self.link.stop()
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], every: float) -> None:
