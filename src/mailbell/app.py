@@ -126,8 +126,12 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 class App:
     """The whole program in one process; `async with` starts and drains it."""
 
-    def __init__(self, settings: ServiceSettings, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: ServiceSettings, clock: Clock | None = None, *, embedded: bool = False
+    ) -> None:
+        """`embedded`: a guest in another program, which does without its own log and control socket."""
         self.settings = settings
+        self._embedded = embedded
         self.clock = clock or SystemClock()
         self.state = IoState()
         self.transcripts = Transcripts(self.clock)
@@ -154,8 +158,9 @@ class App:
         """Each part is started after, and so stopped before, those that it needs."""
         settings = self.settings
         folder = stack.enter_context(DataFolder(settings.data))
-        stack.enter_context(Log(settings.log, folder.path, self.clock))
-        stack.callback(logger.info, "stopped")
+        if not self._embedded:
+            stack.enter_context(Log(settings.log, folder.path, self.clock))
+            stack.callback(logger.info, "stopped")
         self.journal = await SqliteJournal.open(folder, settings.journal, self.clock)
         stack.push_async_callback(self.journal.close)
         # Asked for before the first trim, which would else not wait for it.
@@ -169,7 +174,8 @@ class App:
             stack.push_async_callback(server.stop, STOP_SMTP)
             self.ioservers[id_] = server
             await self.deliveries.listening(id_)
-        await self._start_control(stack, folder.path)
+        if not self._embedded:
+            await self._start_control(stack, folder.path)
         if self.inbox is not None:
             await self._start_web(stack, self.inbox)
 
