@@ -48,6 +48,8 @@ def test_help_names_every_command_in_order() -> None:
         "replay",
         "sinks",
         "user",
+        "backup",
+        "restore",
         "settings",
         "version",
     ]
