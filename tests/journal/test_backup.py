@@ -30,7 +30,7 @@ def inside(folder: Path) -> set[str]:
 
 @pytest.fixture
 async def engine(tmp_path: Path) -> SqliteEngine:
-    """One with five mails: two delivered to `hook`, the third parked; a certificate, a log, a socket's name."""
+    """One with five mails: two delivered to `hook`, the third parked; and a key, and a log."""
     engine = SqliteEngine(tmp_path / "data")
     journal = await engine.open()
     hook = await journal.consumer("hook")
