@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mailbell import __version__
+from mailbell import __version__, systemd
 from mailbell.changes import changes
 from mailbell.clock import Clock, SystemClock
 from mailbell.delivery.alignment import Alignment
@@ -80,10 +80,14 @@ async def _serve(settings: ServiceSettings, read: Read) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, _on_signal, stop, signum)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
-    async with App(settings) as app, AsyncExitStack() as stack:
+    async with App(settings, sockets=systemd.Sockets()) as app, AsyncExitStack() as stack:
         app.announce()
         keep_running(stack, "reload", lambda: _reload_when(reload, app, read))
+        if interval := systemd.watchdog_interval():
+            keep_running(stack, "the watchdog", lambda: systemd.keep_watch(interval))
+        systemd.notify("READY=1")
         await stop.wait()
+        systemd.notify("STOPPING=1")
         logger.info("stopping")
 
 
@@ -91,6 +95,7 @@ async def _reload_when(asked: asyncio.Event, app: "App", read: Read) -> None:
     while True:
         await asked.wait()
         asked.clear()
+        systemd.reloading()
         try:
             settings = await asyncio.to_thread(read)
         except ConfigError as error:
@@ -99,6 +104,7 @@ async def _reload_when(asked: asyncio.Event, app: "App", read: Read) -> None:
             logger.error("reload: the settings stay as they were")
         else:
             await app.reload(settings)
+        systemd.notify("READY=1")
 
 
 def _on_signal(stop: asyncio.Event, signum: signal.Signals) -> None:
@@ -127,10 +133,19 @@ class App:
     """The whole program in one process; `async with` starts and drains it."""
 
     def __init__(
-        self, settings: ServiceSettings, clock: Clock | None = None, *, embedded: bool = False
+        self,
+        settings: ServiceSettings,
+        clock: Clock | None = None,
+        *,
+        sockets: systemd.Sockets | None = None,
+        embedded: bool = False,
     ) -> None:
-        """`embedded`: a guest in another program, which does without its own log and control socket."""
+        """`sockets` were handed over to listen on.
+
+        `embedded`: a guest in another program, which does without its own log and control socket.
+        """
         self.settings = settings
+        self._sockets = sockets or systemd.Sockets({})
         self._embedded = embedded
         self.clock = clock or SystemClock()
         self.state = IoState()
@@ -168,12 +183,14 @@ class App:
         await self._start_deliveries(stack)
         if reader is not None:
             self._start_inbox(stack, reader, folder.path / "index.db")
+        stack.callback(self._sockets.close)
         for id_, each in settings.ioservers.items():
             server = self._make_server(id_, each, folder.path)
-            await server.start()
+            await server.start(self._sockets.take(id_, each.port))
             stack.push_async_callback(server.stop, STOP_SMTP)
             self.ioservers[id_] = server
             await self.deliveries.listening(id_)
+        self._sockets.close()
         if not self._embedded:
             await self._start_control(stack, folder.path)
         if self.inbox is not None:
