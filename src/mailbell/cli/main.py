@@ -6,6 +6,7 @@ from mailbell import __version__
 from mailbell.cli.backup import backup, restore
 from mailbell.cli.check import check
 from mailbell.cli.convert import convert
+from mailbell.cli.doctor import doctor
 from mailbell.cli.send import send
 from mailbell.cli.serve import serve
 from mailbell.cli.sessions import sessions
@@ -46,8 +47,9 @@ def commands() -> None:
 
 
 COMMANDS = (
-    serve, check, send, convert, sessions, status, replay, sinks, user, backup, restore, settings, version,
-)  # fmt: skip
+    *(serve, check, doctor, send, convert, sessions, status, replay, sinks, user),
+    *(backup, restore, settings, version),
+)
 
 for _command in COMMANDS:
     commands.add_command(_command)
