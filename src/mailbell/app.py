@@ -18,7 +18,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mailbell import __version__
+from mailbell import __version__, systemd
 from mailbell.changes import changes
 from mailbell.clock import Clock, SystemClock
 from mailbell.delivery.keep import keep_running
@@ -57,10 +57,15 @@ async def _serve(settings: ServiceSettings, read: Read) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, _on_signal, stop, signum)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
-    async with App(settings, apart=settings.processes == 2) as app, AsyncExitStack() as stack:
+    apart, sockets = settings.processes == 2, systemd.Sockets()
+    async with App(settings, apart=apart, sockets=sockets) as app, AsyncExitStack() as stack:
         app.announce()
         keep_running(stack, "reload", lambda: _reload_when(reload, app, read))
+        if interval := systemd.watchdog_interval():
+            keep_running(stack, "the watchdog", lambda: systemd.keep_watch(interval))
+        systemd.notify("READY=1")
         await stop.wait()
+        systemd.notify("STOPPING=1")
         logger.info("stopping")
 
 
@@ -68,6 +73,7 @@ async def _reload_when(asked: asyncio.Event, app: "App", read: Read) -> None:
     while True:
         await asked.wait()
         asked.clear()
+        systemd.reloading()
         try:
             settings = await asyncio.to_thread(read)
         except ConfigError as error:
@@ -76,6 +82,7 @@ async def _reload_when(asked: asyncio.Event, app: "App", read: Read) -> None:
             logger.error("reload: the settings stay as they were")
         else:
             await app.reload(settings)
+        systemd.notify("READY=1")
 
 
 def _on_signal(stop: asyncio.Event, signum: signal.Signals) -> None:
@@ -93,9 +100,21 @@ def _take_files() -> None:
 
 
 class App:
-    """The whole program; `async with` starts and drains it. `apart`: delivering has a process of its own."""
+    """The whole program; `async with` starts and drains it."""
 
-    def __init__(self, settings: ServiceSettings, clock: Clock | None = None, *, apart: bool = False) -> None:
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        clock: Clock | None = None,
+        *,
+        apart: bool = False,
+        embedded: bool = False,
+        sockets: systemd.Sockets | None = None,
+    ) -> None:
+        """`apart`: delivering has a process of its own. `sockets` were handed over to listen on.
+
+        `embedded`: a guest in another program, which does without its own log and control socket.
+        """
         self.settings = settings
         self.receiving: Receiving
         self.delivering: Delivering | DeliveringProcess
@@ -103,6 +122,8 @@ class App:
         """Where the web server answers."""
         self._clock = clock or SystemClock()
         self._apart = apart
+        self._embedded = embedded
+        self._sockets = sockets or systemd.Sockets({})
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> "App":
@@ -118,8 +139,9 @@ class App:
         """Consumers are there before the first mail, and mail is refused before deliveries end."""
         settings = self.settings
         folder = stack.enter_context(DataFolder(settings.data))
-        stack.enter_context(Log(settings.log, folder.path, self._clock))
-        stack.callback(logger.info, "stopped")
+        if not self._embedded:
+            stack.enter_context(Log(settings.log, folder.path, self._clock))
+            stack.callback(logger.info, "stopped")
         receiving = self.receiving = Receiving(settings, folder, self._clock)
         await receiving.open()
         stack.push_async_callback(receiving.close)
@@ -127,7 +149,8 @@ class App:
         await delivering.start()
         stack.push_async_callback(delivering.close)
         receiving.writer.stored = delivering.stored
-        await receiving.listen()
+        with self._sockets:
+            await receiving.listen(self._sockets.take)
         stack.push_async_callback(receiving.stop)
         self.url = await delivering.open(list(receiving.servers))
 
@@ -140,7 +163,8 @@ class App:
         from mailbell.delivering import Delivering
 
         writer = self.receiving.writer
-        return Delivering(self.settings, folder.path, self.receiving, writer, self._clock)
+        control = not self._embedded
+        return Delivering(self.settings, folder.path, self.receiving, writer, self._clock, control=control)
 
     async def reload(self, settings: ServiceSettings) -> None:
         """Go on with these settings, as far as that needs no restart. No connection and no event is lost."""

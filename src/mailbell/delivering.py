@@ -52,18 +52,26 @@ class Delivering:
     """`start`, and once the I/O servers listen `open`; at the end `close`."""
 
     def __init__(
-        self, settings: ServiceSettings, folder: Path, reception: Reception, writing: Writing, clock: Clock
+        self,
+        settings: ServiceSettings,
+        folder: Path,
+        reception: Reception,
+        writing: Writing,
+        clock: Clock,
+        *,
+        control: bool = True,
     ) -> None:
-        """`writing` is told apart from `reception`, for it is the journal's."""
+        """`writing` is the journal's other half. `control`: with a socket for the command line."""
         self._settings = settings
         self._folder = folder
         self._reception = reception
         self._writing = writing
         self._clock = clock
+        self._control = control
         self._state = IoState()
         self._stack = AsyncExitStack()
         self._feed: Feed
-        self._journal: SqliteJournal
+        self.journal: SqliteJournal
         self.deliveries: Deliveries
         self.inbox: Inbox | None = None
 
@@ -80,12 +88,13 @@ class Delivering:
         """
         for id_ in ioservers:
             await self.deliveries.listening(id_)
-        await self._start_control(self._stack)
+        if self._control:
+            await self._start_control(self._stack)
         return None if self.inbox is None else await self._start_web(self._stack, self.inbox, ioservers[0])
 
     def stored(self, sequence: int) -> None:
         """Hear of the newest mail that is on stable storage."""
-        self._journal.stored_up_to(sequence)
+        self.journal.stored_up_to(sequence)
 
     async def use(self, settings: ServiceSettings) -> None:
         """Go on with these settings, as far as that needs no restart. No event is lost."""
@@ -104,20 +113,20 @@ class Delivering:
     async def _start(self, stack: AsyncExitStack) -> None:
         """Each part is started after, and so stopped before, those that it needs."""
         settings = self._settings
-        self._journal = await SqliteJournal.beside(self._writing, self._folder, settings.journal, self._clock)
-        stack.push_async_callback(self._journal.close)
+        self.journal = await SqliteJournal.beside(self._writing, self._folder, settings.journal, self._clock)
+        stack.push_async_callback(self.journal.close)
         # Asked for before the first trim, which would else not wait for it.
-        reader = await self._journal.consumer("inbox") if settings.web.listen != "off" else None
+        reader = await self.journal.consumer("inbox") if settings.web.listen != "off" else None
         await self._start_deliveries(stack)
         if reader is not None:
             self._start_inbox(stack, reader)
 
     async def _start_deliveries(self, stack: AsyncExitStack) -> None:
         settings = self._settings
-        feed = self._feed = Feed(self._journal, _convert_options(settings))
+        feed = self._feed = Feed(self.journal, _convert_options(settings))
         early = (id_ for id_, each in settings.ioservers.items() if each.startupevents)
         alignment = Alignment(["io", *settings.sinks], early)
-        first = await self._journal.consumer("io")
+        first = await self.journal.consumer("io")
         mark = Watermark(first.position)
         monitor = Delivery(
             Monitor(self._state),
@@ -131,7 +140,7 @@ class Delivering:
         )
         stack.push_async_callback(monitor.drain, STOP_MONITOR)
         keep_running(stack, "the IO MONITOR", monitor.run)
-        self.deliveries = Deliveries(self._journal, feed, alignment, self._clock, self._state, behind=mark)
+        self.deliveries = Deliveries(self.journal, feed, alignment, self._clock, self._state, behind=mark)
         stack.push_async_callback(self.deliveries.close)
         for name, each in settings.sinks.items():
             await self.deliveries.serve(name, each)
@@ -140,9 +149,9 @@ class Delivering:
 
     def _start_inbox(self, stack: AsyncExitStack, consumer: Consumer) -> None:
         """While mail is coming in it may be behind: nothing waits for it."""
-        pace = Pace(self._clock, lambda: self._journal.last_sequence, INBOX_SHARE)
+        pace = Pace(self._clock, lambda: self.journal.last_sequence, INBOX_SHARE)
         path = self._folder / "index.db"
-        self.inbox = Inbox(path, self._journal, consumer, self._feed.item, pace.keep, self._clock)
+        self.inbox = Inbox(path, self.journal, consumer, self._feed.item, pace.keep, self._clock)
         stack.push_async_callback(self.inbox.close)
         keep_running(stack, "the inbox", self.inbox.run)
 
@@ -162,8 +171,8 @@ class Delivering:
         """How all is doing, a hand on the sinks, and what was said on the last connections."""
         from mailbell.web import sessions, sinks, status  # with aiohttp
 
-        whole = status.route(__version__, self._folder, self._journal, self._reception, self.deliveries)
-        hand = sinks.Sinks(self._journal, self.deliveries).routes()
+        whole = status.route(__version__, self._folder, self.journal, self._reception, self.deliveries)
+        hand = sinks.Sinks(self.journal, self.deliveries).routes()
         return [whole, *hand, *sessions.routes(self._reception)]
 
     async def _start_web(self, stack: AsyncExitStack, inbox: Inbox, ioserver: str) -> str | None:
@@ -175,7 +184,7 @@ class Delivering:
         relay = next((each for each in settings.sinks.values() if isinstance(each, SmtpSettings)), None)
         parts = Parts(
             mailbox=inbox,
-            journal=self._journal,
+            journal=self.journal,
             item=self._feed.item,
             reception=self._reception,
             ioserver=ioserver,
@@ -208,7 +217,7 @@ class Delivering:
 
     async def _trim(self) -> None:
         while True:
-            await self._journal.trim()
+            await self.journal.trim()
             if self.inbox is not None:
                 with suppress(InboxUnavailable):  # the inbox says so itself, and the next round makes it good
                     await self.inbox.follow_retention()

@@ -1,6 +1,7 @@
 """The receiving half: the I/O servers, and the writer of the journal that they hand mail to."""
 
-from collections.abc import Sequence
+import socket
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from itertools import islice
 
@@ -17,6 +18,8 @@ from mailbell.server.transcript import Transcripts
 from mailbell.server.users import Authenticator, Users
 from mailbell.settings import ChaosRule, ChaosSettings, IoServerSettings, ServiceSettings
 
+Take = Callable[[str, int], Sequence[socket.socket]]
+
 STOP = 5.0
 """Seconds that messages under way have to finish on stop."""
 
@@ -28,7 +31,7 @@ class Receiving:
         self._settings = settings
         self._folder = folder
         self._clock = clock
-        self._transcripts = Transcripts(clock)
+        self.transcripts = Transcripts(clock)
         self._budget = Budget(settings.memory)
         self._listening = AsyncExitStack()
         self.servers: dict[str, IoServer] = {}
@@ -38,12 +41,15 @@ class Receiving:
         """Open the journal for writing; DataError when it is no use."""
         self.writer = await Writer.open(self._folder, self._clock)
 
-    async def listen(self) -> None:
-        """Take mail; ListenError, with nothing left open, when a port can't be had."""
+    async def listen(self, take: Take = lambda _id, _port: ()) -> None:
+        """Take mail; ListenError, with nothing left open, when a port can't be had.
+
+        `take` gives the sockets that were handed over for an I/O server, if any were.
+        """
         async with AsyncExitStack() as stack:
             for id_, settings in self._settings.ioservers.items():
                 server = self._make_server(id_, settings)
-                await server.start()
+                await server.start(take(id_, settings.port))
                 stack.push_async_callback(server.stop, STOP)
                 self.servers[id_] = server
             self._listening = stack.pop_all()
@@ -68,7 +74,7 @@ class Receiving:
             id_,
             settings,
             self.writer,
-            self._transcripts,
+            self.transcripts,
             self._clock,
             budget=self._budget,
             tls=None if settings.tls == "off" else TlsContext(self._certificate(settings), settings.tls_min),
@@ -102,12 +108,12 @@ class Receiving:
 
     async def sessions(self, limit: int, *, failed: bool) -> Sequence[Session]:
         """The last connections, newest first."""
-        found = (each for each in self._transcripts if each.failed or not failed)
+        found = (each for each in self.transcripts if each.failed or not failed)
         return [each.session(whole=False) for each in islice(found, limit)]
 
     async def session(self, number: int) -> Session | None:
         """One with its lines, if it is still kept."""
-        found = self._transcripts.get(number)
+        found = self.transcripts.get(number)
         return None if found is None else found.session(whole=True)
 
     async def chaos(self) -> ChaosSettings:

@@ -13,5 +13,5 @@ def with_transcripts(transcripts: Transcripts, folder: Path) -> Receiving:
     """One that does not listen, and had these connections."""
     with DataFolder(folder) as unused:
         receiving = Receiving(ServiceSettings(), unused, SystemClock())
-    receiving._transcripts = transcripts
+    receiving.transcripts = transcripts
     return receiving
