@@ -3,6 +3,8 @@
 import pytest
 import uvloop
 
+pytest_plugins = ["pytester"]
+
 
 @pytest.fixture(params=[("asyncio", {"loop_factory": uvloop.new_event_loop})], ids=["uvloop"])
 def anyio_backend(request: pytest.FixtureRequest) -> object:

@@ -47,12 +47,18 @@ _TOML_REMEDIES = {
 
 
 def load(
-    path: Path | None, *, port: int | None = None, data: Path | None = None, listen: str | None = None
+    path: Path | None,
+    *,
+    port: int | None = None,
+    data: Path | None = None,
+    listen: str | None = None,
+    scripts: Sequence[Path] = (),
 ) -> ServiceSettings:
     """Read the settings from a TOML file, or the defaults without one; ConfigError lists every problem.
 
     `port` goes over the port of the only I/O server, `data` over the data folder, `listen` over that of the
-    web server. Where the file has no I/O server there is one named `smtp`.
+    web server; `scripts` are sinks that come on top. Where the file has no I/O server there is one named
+    `smtp`.
     """
     reader = _Reader("mailbell" if path is None else str(path), Path() if path is None else path.parent)
     tree = {} if path is None else _parse(path)
@@ -62,9 +68,11 @@ def load(
     if port is not None:
         reader.set_port(tree["ioservers"], port)
     if data is not None:
-        tree["data"] = str(data.absolute()).replace("${", "$${")
+        tree["data"] = _literal(data)
     if listen is not None and isinstance(tree.setdefault("web", {}), dict):
         tree["web"]["listen"] = listen
+    for script in scripts:
+        reader.add_script(tree.setdefault("sinks", {}), script)
     settings = reader.table(tree, (ServiceSettings,), "")
     if reader.problems:
         raise ConfigError(reader.problems)
@@ -119,6 +127,16 @@ class _Reader:
             self._bad("--port", f"there are {len(ioservers)} I/O servers; set their ports in the file")
         else:
             next(iter(ioservers.values()))["port"] = port
+
+    def add_script(self, sinks: Any, path: Path) -> None:
+        """Put a sink of the command line, named like its file, beside those of the file."""
+        name = re.sub(r"[^A-Za-z0-9_-]", "-", path.stem)
+        if not isinstance(sinks, dict):
+            return  # table() has the complaint
+        if name in sinks:
+            self._bad("--script", f"there is a sink {name} already; give the file {path.name} another name")
+        else:
+            sinks[name] = {"type": "script", "path": _literal(path)}
 
     def table(
         self, value: object, kinds: Sequence[type[msgspec.Struct]], key: str, default: object = None
@@ -275,6 +293,11 @@ class _Reader:
     def _bad(self, key: str, what: str) -> object:
         self.problems.append(f"{self._name}: {key}: {what}" if key else f"{self._name}: {what}")
         return _BAD
+
+
+def _literal(path: Path) -> str:
+    """As it has to stand in the file."""
+    return str(path.absolute()).replace("${", "$${")
 
 
 def _parse(path: Path) -> dict[str, Any]:

@@ -4,16 +4,20 @@ import logging
 import re
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import cast
 
 from mailbell.clock import Clock
+from mailbell.delivery.activity import Activity
 from mailbell.errors import DataError, StartupError
 from mailbell.journal import jetstream, stream
-from mailbell.journal.base import Appender, Journal
+from mailbell.journal.folder import DataFolder
+from mailbell.journal.jetstream import JetStreamJournal, Receives
+from mailbell.journal.publisher import Publisher
+from mailbell.journal.sqlite import SqliteJournal
 from mailbell.journal.stream import Layout
-from mailbell.lease.base import Lease
+from mailbell.journal.writer import Writer, Writing
 from mailbell.lease.jetstream import JetStreamLease
 from mailbell.lease.single import Single
 from mailbell.remote.jetstream import JetStream, JetStreamError
@@ -27,47 +31,48 @@ CHECK_PATIENCE = 0.0
 
 logger = logging.getLogger("mailbell")
 
-Embedded = Callable[[], Awaitable[Journal]]
-
 
 def name(settings: ServiceSettings) -> str:
     """What this node is called among the others."""
     return settings.ha.node or re.sub(r"[^A-Za-z0-9_-]", "_", socket.gethostname())[:60] or "node"
 
 
-async def open_node(
-    stack: AsyncExitStack, folder: Path, settings: ServiceSettings, clock: Clock, embedded: Embedded
-) -> tuple[Journal, Lease]:
-    """The journal, and the lease without which nothing of it is delivered. StartupError."""
+async def open_receiving(settings: ServiceSettings, folder: DataFolder, clock: Clock) -> Writer | Publisher:
+    """All of the journal that receiving needs. StartupError."""
     if settings.journal.engine == "sqlite":
-        journal = await embedded()
-        stack.push_async_callback(journal.close)
-        return journal, Single(name(settings), clock)
+        return await Writer.open(folder, clock)
+    return await jetstream.open_publisher(settings.journal, clock, jetstream.START_PATIENCE)
+
+
+async def open_delivering(
+    stack: AsyncExitStack, settings: ServiceSettings, folder: Path, receives: Receives, clock: Clock
+) -> tuple[SqliteJournal | JetStreamJournal, Activity]:
+    """The journal beside its receiving half, and the lease without which nothing is delivered. StartupError.
+
+    Ended in this order: claims go back, then another node may be active, then we disconnect.
+    """
+    if settings.journal.engine == "sqlite":
+        embedded = await SqliteJournal.beside(cast("Writing", receives), folder, settings.journal, clock)
+        stack.push_async_callback(embedded.close)
+        return embedded, Activity(Single(name(settings), clock))
     link = await jetstream.connect("journal", settings.journal)
     stack.push_async_callback(link.stop)
     lease = _lease(link, folder, settings, clock)
     await jetstream.until_there(lambda: _started(lease, link, settings.journal), jetstream.START_PATIENCE)
     stack.push_async_callback(lease.stop)
-    clustered = await jetstream.JetStreamJournal.over(
-        link, settings.journal, clock, node=name(settings), lease=settings.ha.lease, term=lambda: lease.term
+    activity = Activity(lease)
+    clustered = await JetStreamJournal.beside(
+        receives,
+        link,
+        settings.journal,
+        clock,
+        node=name(settings),
+        lease=settings.ha.lease,
+        term=activity.term,
     )
     stack.push_async_callback(clustered.close)
     lease.before_renewal = clustered.keep
-    return clustered, lease
-
-
-async def open_appender(
-    stack: AsyncExitStack,
-    settings: ServiceSettings,
-    clock: Clock,
-    embedded: Callable[[], Awaitable[Appender]],
-) -> Appender:
-    """All of the journal that receiving needs, over a connection of its own. StartupError."""
-    if settings.journal.engine == "sqlite":
-        return await embedded()
-    publisher = await jetstream.open_publisher(settings.journal, clock, jetstream.START_PATIENCE)
-    stack.push_async_callback(publisher.close)
-    return publisher
+    return clustered, activity
 
 
 async def problems(settings: JournalSettings) -> tuple[list[str], list[str]]:

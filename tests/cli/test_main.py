@@ -41,6 +41,7 @@ def test_help_names_every_command_in_order() -> None:
     assert listed == [
         "serve",
         "check",
+        "doctor",
         "send",
         "convert",
         "sessions",
@@ -48,6 +49,8 @@ def test_help_names_every_command_in_order() -> None:
         "replay",
         "sinks",
         "user",
+        "backup",
+        "restore",
         "settings",
         "version",
     ]

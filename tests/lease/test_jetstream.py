@@ -52,7 +52,7 @@ class House:
         one, other = self.node("one"), self.node("other")
         await one._have_bucket()
         await one._try()
-        assert one.term is None, "a key that is not there may have been deleted under somebody"
+        assert not held(one), "a key that is not there may have been deleted under somebody"
         self.time += LEASE
         await one._try()
         await other._try()
@@ -76,6 +76,10 @@ async def linked(url: str) -> AsyncIterator[JetStream]:
         await link.stop()
 
 
+def held(lease: JetStreamLease) -> bool:
+    return lease.term is not None
+
+
 async def test_it_is_a_lease(house: House) -> None:
     lease: Lease = house.node("one")
     assert lease.term is None
@@ -87,13 +91,13 @@ async def test_it_passes_when_it_was_not_renewed_for_its_whole_time(house: House
     await one._renew()
     house.time += LEASE - 1
     await other._try()
-    assert one.term is not None
-    assert other.term is None
+    assert held(one)
+    assert not held(other)
     house.time += 0.6
-    assert one.term is None, "its time is over before another's begins"
+    assert not held(one), "its time is over before another's begins"
     house.time += LEASE
     await other._try()
-    assert other.term is not None
+    assert held(other)
     assert (one.standing.active, other.standing.holder) == (False, "other")
     await one._try()
     assert (one.term, one.standing.holder) == (None, "other")
@@ -107,10 +111,10 @@ async def test_who_was_stopped_and_goes_on_is_not_active(
     await other._try()
     house.time += LEASE
     await other._try()
-    assert other.term is not None
-    assert one.term is None
+    assert held(other)
+    assert not held(one)
     await one._try()
-    assert one.term is None
+    assert not held(one)
     assert "one is no longer active: the lease could not be renewed in time" in caplog.text
 
 
@@ -120,7 +124,7 @@ async def test_who_is_overtaken_hears_of_it_when_it_renews(
     one, other = await house.pair()
     await other._write(other._holder, one._revision)
     await one._renew()
-    assert one.term is None
+    assert not held(one)
     assert "another node has taken over" in caplog.text
 
 
@@ -143,28 +147,28 @@ async def test_a_renewal_that_is_answered_too_late_brings_nothing_back(house: Ho
 
     one.before_renewal = wait
     await one._renew()
-    assert one.term is None
+    assert not held(one)
     await other._try()
-    assert other.term is None
+    assert not held(other)
     await one._try()
-    assert one.term is not None, "its own name in the key: nobody else has it"
+    assert held(one), "its own name in the key: nobody else has it"
 
 
 async def test_who_stops_leaves_it_free_at_once(house: House) -> None:
     one, other = await house.pair()
     await one.stop()
-    assert one.term is None
+    assert not held(one)
     await other._try()
-    assert other.term is not None
+    assert held(other)
 
 
 async def test_who_was_killed_and_is_back_knows_its_own(house: House) -> None:
     one, _ = await house.pair()
     again, third = house.node("one", folder="one"), house.node("one", folder="copied?")
     await third._try()
-    assert third.term is None
+    assert not held(third)
     await again._try()
-    assert again.term is not None
+    assert held(again)
     assert again.term != one._term
 
 
@@ -175,23 +179,23 @@ async def test_a_key_that_was_deleted_is_waited_for_too(house: House) -> None:
     await other._try()
     house.time += LEASE - 1
     await other._try()
-    assert other.term is None
-    assert one.term is not None
+    assert not held(other)
+    assert held(one)
     await one._renew()
-    assert one.term is None, "the key is gone, and with it the fence"
+    assert not held(one), "the key is gone, and with it the fence"
     house.time += 1
     await other._try()
-    assert other.term is not None
+    assert held(other)
 
 
 async def test_somebody_elses_value_is_waited_for_like_a_holder(house: House) -> None:
     _, other = await house.pair()
     await house.jetstream.publish(other._subject, b"no JSON")
     await other._try()
-    assert other.term is None
+    assert not held(other)
     house.time += LEASE
     await other._try()
-    assert other.term is not None
+    assert held(other)
 
 
 async def test_each_node_has_its_own_where_all_are_active(
@@ -207,10 +211,10 @@ async def test_each_node_has_its_own_where_all_are_active(
     house.time += 1
     await one._try()
     await other._try()
-    assert one.term is not None
-    assert other.term is not None
+    assert held(one)
+    assert held(other)
     await namesake._try()
-    assert namesake.term is None
+    assert not held(namesake)
     assert "another node is called one" in caplog.text
 
 

@@ -26,7 +26,7 @@ class Api:
 
     @property
     def smtp(self) -> int:
-        return self.app.ioservers["smtp"].port
+        return self.app.receiving.servers["smtp"].port
 
     async def mail(self, subject: str = "Motion", text: str = "at the gate", **fields: str) -> None:
         message = EmailMessage()

@@ -3,8 +3,10 @@
 import click
 
 from mailbell import __version__
+from mailbell.cli.backup import backup, restore
 from mailbell.cli.check import check
 from mailbell.cli.convert import convert
+from mailbell.cli.doctor import doctor
 from mailbell.cli.send import send
 from mailbell.cli.serve import serve
 from mailbell.cli.sessions import sessions
@@ -44,7 +46,12 @@ def commands() -> None:
     """Mail in, events out: an SMTP server that turns every message into a JSON event and delivers it."""
 
 
-for _command in (serve, check, send, convert, sessions, status, replay, sinks, user, settings, version):
+COMMANDS = (
+    *(serve, check, doctor, send, convert, sessions, status, replay, sinks, user),
+    *(backup, restore, settings, version),
+)
+
+for _command in COMMANDS:
     commands.add_command(_command)
 
 

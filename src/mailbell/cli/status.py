@@ -10,14 +10,7 @@ from urllib.parse import quote
 
 import click
 
-from mailbell.cli.options import config_option
-
-data_option = click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The data folder of the running server; goes over that of the file.",
-)
+from mailbell.cli.options import config_option, data_option
 
 
 @click.command()

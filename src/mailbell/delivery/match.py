@@ -71,7 +71,8 @@ def _matcher(pattern: str) -> Callable[[str], bool]:
     if not pattern.startswith("re:"):
         # fnmatch's translation has no `*` that backtracks into another
         glob = re.compile(fnmatch.translate(pattern), re.IGNORECASE)
-        return lambda value: glob.match(value) is not None
+        # "[Shop] Order" is what it says, too: few think of its brackets as a set of characters
+        return lambda value: value == pattern or glob.match(value) is not None
     expression = regex.compile(pattern[3:])
     return lambda value: _search(expression, pattern, value)
 

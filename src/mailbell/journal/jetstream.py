@@ -1,22 +1,22 @@
 """The clustered engine: mail in a JetStream stream, a durable consumer for each sink, shared by the nodes.
 
 ```
-append ─▶ Publisher (a connection of its own): publish, acknowledged by as many servers as there are replicas
+append ─▶ Publisher, perhaps in another process: acknowledged by as many servers as there are replicas
 fetch, ack, retry, park ─▶ SharedConsumer ─▶ JetStream keeps who has what
 read ─▶ recent mail, else the stream, else the object store
 ```
-The two halves, Publisher and Reader, know nothing of each other: they may live in two processes.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import Self, TypeVar
+from contextlib import AsyncExitStack, suppress
+from typing import Protocol, Self, TypeVar
 
 from mailbell.clock import Clock, SystemClock
 from mailbell.errors import JournalError, JournalUnavailable, MailGone, StartupError
 from mailbell.journal import stream
+from mailbell.journal.base import Appender
 from mailbell.journal.large import Large
 from mailbell.journal.publisher import Publisher
 from mailbell.journal.recent import Recent
@@ -89,11 +89,21 @@ async def open_publisher(settings: JournalSettings, clock: Clock, patience: floa
     return publisher
 
 
-class Reader:
-    """All of `mailbell.journal.base.Journal` but `append`."""
+class Receives(Appender, Protocol):
+    """The receiving half as the other one sees it: here, or in another process."""
+
+    @property
+    def last_sequence(self) -> int:
+        """The newest mail of this node."""
+        ...
+
+
+class JetStreamJournal:
+    """See `mailbell.journal.base.Journal`."""
 
     def __init__(
         self,
+        receives: Receives,
         link: NatsLink,
         layout: Layout,
         settings: JournalSettings,
@@ -103,12 +113,13 @@ class Reader:
         term: Term,
         info: StreamInfo,
     ) -> None:
-        """`term` tells the lease that is held: without one, nothing shared is fetched."""
+        """For `open` and `beside`. `term` tells the lease that is held: without, nothing shared comes."""
         self.link = link
         self.layout = layout
         self.broken: JournalUnavailable | None = None
         """Why nothing goes on until a restart."""
         self.on_broken: Callable[[JournalUnavailable], None] = lambda _: None
+        self._receives = receives
         self._clock = clock
         self._node = node
         self._lease = lease
@@ -122,12 +133,63 @@ class Reader:
         self._recent = Recent(RECENT_OCTETS)
         self._reading: dict[int, asyncio.Task[Mail]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self.ends_with = AsyncExitStack()
+        """What is closed after the journal."""
         self._closed = False
 
-    def __repr__(self) -> str:
-        return f"<Reader {self.layout.mail} at {self._last}>"
+    @classmethod
+    async def open(
+        cls,
+        settings: JournalSettings,
+        clock: Clock | None = None,
+        *,
+        node: str = "node",
+        lease: float = 10.0,
+        term: Term = lambda: 1,
+        patience: float = START_PATIENCE,
+    ) -> Self:
+        """Both halves, over connections of their own. StartupError when servers or stream won't do."""
+        clock = clock or SystemClock()
+        async with AsyncExitStack() as stack:
+            publisher = await open_publisher(settings, clock, patience)
+            stack.push_async_callback(publisher.close)
+            link = await connect("journal", settings, patience)
+            stack.push_async_callback(link.stop)
+            journal = await cls.beside(
+                publisher, link, settings, clock, node=node, lease=lease, term=term, patience=patience
+            )
+            journal.ends_with = stack.pop_all()
+        return journal
 
-    def start(self) -> None:
+    @classmethod
+    async def beside(
+        cls,
+        receives: Receives,
+        link: NatsLink,
+        settings: JournalSettings,
+        clock: Clock,
+        *,
+        node: str,
+        lease: float,
+        term: Term,
+        patience: float = START_PATIENCE,
+    ) -> Self:
+        """The delivering half beside the other one, which like the connection stays its owner's to close.
+
+        What a node called `node` has in hand is another's when it has not been heard of for `lease` seconds.
+        """
+        layout = Layout(settings.stream, settings.replicas)
+        info = await until_there(lambda: stream.prepare(JetStream(link), layout), patience)
+        for line in stream.cautions(info, settings):
+            logger.warning("%s", line)
+        journal = cls(receives, link, layout, settings, clock, node, lease, term, info)
+        journal._start()
+        return journal
+
+    def __repr__(self) -> str:
+        return f"<JetStreamJournal {self.layout.mail} at {self.last_sequence}>"
+
+    def _start(self) -> None:
         """Look after the stream and the consumers from now on."""
         self.link.on_up.append(self._resubscribe)
         loop = asyncio.get_running_loop()
@@ -141,18 +203,20 @@ class Reader:
     @property
     def last_sequence(self) -> int:
         """The sequence of the newest mail, as far as is known here; 0 when there has been none."""
-        return self._last
-
-    def moved(self, sequence: int) -> None:
-        """The stream has come as far as this."""
-        self._last = max(self._last, sequence)
+        return max(self._last, self._receives.last_sequence)
 
     @property
     def trouble(self) -> JournalError | None:
-        """Why nothing can be read at this moment."""
-        if self.broken is not None or self.link.up.is_set():
-            return self.broken
-        return JournalUnavailable(f"not connected to nats {self.link.options.addresses}")
+        """What an append would raise at this moment, where that is known; None when all is well."""
+        return self._receives.trouble
+
+    def append(self, mail: Mail) -> Awaitable[int]:
+        """Store the mail; its sequence once as many servers have it as the stream has replicas."""
+        return self._receives.append(mail)
+
+    def stored_up_to(self, sequence: int) -> None:
+        """Hear of the newest mail."""
+        self._last = max(self._last, sequence)
 
     async def read(self, sequence: int) -> Mail:
         """Return the mail of this sequence, or raise MailGone."""
@@ -235,6 +299,7 @@ class Reader:
             task.cancel()
         await asyncio.wait(self._tasks)
         await asyncio.gather(*(consumer.close() for consumer in self._consumers.values()))
+        await self.ends_with.aclose()
 
     async def _make(self, name: str, own: bool) -> SharedConsumer:
         durable = self._own(name) if own else name
@@ -284,7 +349,7 @@ class Reader:
 
     def _see(self, sequence: int, body: bytes) -> None:
         """Mail that came along with its event need not be read."""
-        self.moved(sequence)
+        self.stored_up_to(sequence)
         meta, raw = stream.decode(body)
         if meta.large is None:
             self._recent.add(sequence, stream.whole(meta, raw))
@@ -309,7 +374,7 @@ class Reader:
         """How far the stream has come, and whether it still is the same one."""
         info = await self._jetstream.stream(self.layout.mail)
         if info is not None and info.created == self._created:
-            self.moved(info.state.last_seq)
+            self.stored_up_to(info.state.last_seq)
             return
         what = "is gone" if info is None else "is another one than at the start"
         if self.broken is None:
@@ -327,85 +392,6 @@ class Reader:
     def _check_open(self) -> None:
         if self._closed:
             raise JournalUnavailable("the journal is closed")
-
-
-class JetStreamJournal(Reader):
-    """Both halves in one process; see `mailbell.journal.base.Journal`."""
-
-    publisher: Publisher
-    owns_link = False
-    """Whether the connection is ended with the journal."""
-
-    @classmethod
-    async def open(
-        cls,
-        settings: JournalSettings,
-        clock: Clock | None = None,
-        *,
-        node: str = "node",
-        lease: float = 10.0,
-        term: Term = lambda: 1,
-        patience: float = START_PATIENCE,
-    ) -> Self:
-        """Connect and see that all is there. StartupError when the servers or the stream won't do."""
-        link = await connect("journal", settings, patience)
-        try:
-            journal = await cls.over(
-                link, settings, clock or SystemClock(), node=node, lease=lease, term=term, patience=patience
-            )
-        except BaseException:
-            await link.stop()
-            raise
-        journal.owns_link = True
-        return journal
-
-    @classmethod
-    async def over(
-        cls,
-        link: NatsLink,
-        settings: JournalSettings,
-        clock: Clock,
-        *,
-        node: str,
-        lease: float,
-        term: Term,
-        patience: float = START_PATIENCE,
-    ) -> Self:
-        """The same for deliveries over this connection, which stays its owner's to end."""
-        publisher = await open_publisher(settings, clock, patience)
-        try:
-            layout = Layout(settings.stream, settings.replicas)
-            info = await until_there(lambda: stream.prepare(JetStream(link), layout), patience)
-            for line in stream.cautions(info, settings):
-                logger.warning("%s", line)
-            journal = cls(link, layout, settings, clock, node, lease, term, info)
-        except BaseException:
-            await publisher.close()
-            raise
-        journal.publisher = publisher
-        journal.start()
-        return journal
-
-    @property
-    def last_sequence(self) -> int:
-        """The sequence of the newest mail, as far as is known here; 0 when there has been none."""
-        return max(self._last, self.publisher.last_sequence)
-
-    @property
-    def trouble(self) -> JournalError | None:
-        """What an append would raise at this moment, where that is known; None when all is well."""
-        return self.publisher.trouble
-
-    def append(self, mail: Mail) -> asyncio.Future[int]:
-        """Store the mail; its sequence once as many servers have it as the stream has replicas."""
-        return self.publisher.append(mail)
-
-    async def close(self) -> None:
-        """Finish appends, take claims back, disconnect."""
-        await self.publisher.close()
-        await super().close()
-        if self.owns_link:
-            await self.link.stop()
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], every: float) -> None:

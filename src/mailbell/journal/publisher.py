@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from nats.aio.msg import Msg
 
@@ -44,6 +44,8 @@ class Publisher:
         self._closed = False
         self._max_payload = 0
         self.last_sequence = last
+        self.stored: Callable[[int], None] = lambda _: None
+        """Called after each append with the newest sequence."""
 
     def __repr__(self) -> str:
         return f"<Publisher {self._layout.mail} at {self.last_sequence}>"
@@ -94,6 +96,7 @@ class Publisher:
         if ack.duplicate:
             logger.info("mail %s has come before, and got no answer then: it is mail %d", mail.id, ack.seq)
         self.last_sequence = max(self.last_sequence, ack.seq)
+        self.stored(self.last_sequence)
         return ack.seq
 
     async def _stored(self, mail: Mail, id_: str) -> Ack:

@@ -60,6 +60,8 @@ class SqliteJournal:
         self._thread = ThreadPoolExecutor(1, "journal-reader")
         self._reading = asyncio.Lock()
         self._closed = False
+        self.on_broken: Callable[[JournalUnavailable], None] = lambda _: None
+        """Never called: a file of our own is not exchanged under us."""
 
     @classmethod
     async def open(cls, folder: DataFolder, settings: JournalSettings, clock: Clock | None = None) -> Self:

@@ -5,6 +5,7 @@ import logging
 import secrets
 import socket
 import ssl
+from collections.abc import Sequence
 
 import msgspec
 
@@ -99,9 +100,15 @@ class IoServer:
         return [listener.name(each) for each in self._listener.sockets] if self._listener else []
 
     @property
+    def listens(self) -> bool:
+        """Whether it is open."""
+        return self._listener is not None
+
+    @property
     def port(self) -> int:
         """The port that it listens on; the system's choice where the settings say 0."""
-        assert self._listener is not None  # noqa: S101
+        if self._listener is None:
+            return self.settings.port
         port: int = self._listener.sockets[0].getsockname()[1]
         return port
 
@@ -114,16 +121,17 @@ class IoServer:
         self._allowed = Networks(self.settings.allow)
         self._sources.limit = self.settings.max_per_source
 
-    async def start(self) -> None:
-        """Listen; ListenError when an address can't be had."""
-        sockets = listener.bind_all(self.id, self.settings.listen, self.settings.port)
+    async def start(self, handed: Sequence[socket.socket] = ()) -> None:
+        """Listen, on the sockets that were handed over where there are some. ListenError: no address."""
+        sockets = list(handed) or listener.bind_all(self.id, self.settings.listen, self.settings.port)
         self._listener = listener.Listener(sockets, self._arrived)
         self._ticker = asyncio.create_task(self._tick())
 
     async def stop(self, deadline: float) -> None:
         """Stop accepting, part with the idle, give messages under way `deadline` seconds, then cut."""
-        if self._listener is not None:
-            self._listener.close()
+        listening, self._listener = self._listener, None
+        if listening is not None:
+            listening.close()
         if self._ticker is not None:
             self._ticker.cancel()
         for client in list(self._waiting):

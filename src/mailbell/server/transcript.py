@@ -7,9 +7,8 @@ from collections import deque
 from collections.abc import Iterator
 from operator import attrgetter
 
-import msgspec
-
 from mailbell.clock import Clock
+from mailbell.reception import Line, Session
 from mailbell.smtp.events import Said, shown
 from mailbell.smtp.replies import Reply
 
@@ -22,14 +21,6 @@ KEEP_TEXT = 500
 
 A device that stays for a year, or talks rubbish, fills no memory.
 """
-
-
-class Line(msgspec.Struct, frozen=True, gc=False):
-    """A line of a dialogue: seconds since its begin, `<` in, `>` out or `=` state, and the text."""
-
-    at: float
-    mark: str
-    text: str
 
 
 class Transcript:
@@ -89,6 +80,23 @@ class Transcript:
     def failed(self) -> bool:
         """True when the connection ended and no mail was taken on it."""
         return self.ended_at is not None and self.mails == 0
+
+    def session(self, *, whole: bool) -> Session:
+        """What there is to tell of the connection; `whole`: with its lines."""
+        return Session(
+            id=self.id,
+            ioserver=self.ioserver,
+            ip=self.ip,
+            port=self.port,
+            started_at=self.started_at,
+            ended_at=self.ended_at,
+            tls=self.tls,
+            mails=self.mails,
+            failed=self.failed,
+            outcome=self.outcome,
+            left_out=self.left_out if whole else 0,
+            lines=self.lines if whole else None,
+        )
 
 
 class Transcripts:

@@ -1,11 +1,10 @@
 """`/livez`, `/readyz` and `/api/v1/ha`: for load balancers and supervisors, and who is the active node."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from aiohttp import web
 
-from mailbell.errors import JournalError
 from mailbell.lease.base import Standing
 from mailbell.web.routing import Route
 
@@ -18,17 +17,15 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     active: bool
 
 
-def routes(ha: Callable[[], Standing], trouble: Callable[[], JournalError | None]) -> list[Route]:
+def routes(ha: Callable[[], Standing], trouble: Callable[[], Awaitable[str | None]]) -> list[Route]:
     """What is answered here; `trouble` is why mail would be refused at this moment."""
 
     async def livez(_request: web.Request) -> web.Response:
         return web.Response(text="ok")
 
     async def readyz(_request: web.Request) -> web.Response:
-        reason = trouble()
-        ready = Ready(
-            ready=reason is None, reason=None if reason is None else str(reason), active=ha().active
-        )
+        reason = await trouble()
+        ready = Ready(ready=reason is None, reason=reason, active=ha().active)
         return _json(ready, 200 if ready.ready else 503)
 
     async def standing(_request: web.Request) -> web.Response:

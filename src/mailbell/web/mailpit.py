@@ -228,10 +228,7 @@ class Mailpit:
 
     async def chaos(self, _request: web.Request) -> web.Response:
         """GET chaos; of several I/O servers, that of the first."""
-        found = next(iter(self._parts.chaos()), None)
-        if found is None:
-            raise web.HTTPNotFound(text="there is no I/O server")
-        rules = found.settings
+        rules = await self._parts.reception.chaos()
         names = ("Sender", "Recipient", "Authentication")
         each = (rules.sender, rules.recipient, rules.authentication)
         return shapes.reply({name: _trigger(rule) for name, rule in zip(names, each, strict=True)})
@@ -243,8 +240,7 @@ class Mailpit:
             name: _rule(trigger)
             for name, trigger in zip(body.__struct_fields__, msgspec.structs.astuple(body), strict=True)
         }
-        for each in self._parts.chaos():
-            each.settings = msgspec.structs.replace(each.settings, **rules)
+        await self._parts.reception.set_chaos(rules)
         return await self.chaos(request)
 
     async def alive(self, _request: web.Request) -> web.Response:
@@ -253,8 +249,9 @@ class Mailpit:
 
     async def ready(self, _request: web.Request) -> web.Response:
         """GET readyz."""
-        if self._parts.journal.trouble is not None:
-            raise web.HTTPServiceUnavailable(text=str(self._parts.journal.trouble))
+        trouble = await self._parts.reception.trouble()
+        if trouble is not None:
+            raise web.HTTPServiceUnavailable(text=trouble)
         if not self._mailbox.ready:
             raise web.HTTPServiceUnavailable(text="the inbox's index is being made")
         return _ok()

@@ -9,13 +9,7 @@ from mailbell.clock import Clock
 from mailbell.event.convert import Converted
 from mailbell.journal.base import Journal
 from mailbell.mailbox import Mailbox
-from mailbell.settings import ChaosSettings
-
-
-class Chaos(Protocol):
-    """The failures on purpose of an I/O server; they may be changed while it runs."""
-
-    settings: ChaosSettings
+from mailbell.reception import Reception
 
 
 class NotReleased(Exception):
@@ -40,7 +34,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     journal: Journal
     item: Callable[[int], Awaitable[Converted]]
     """The converted mail of a sequence; MailGone when retention was quicker."""
-    chaos: Callable[[], Sequence[Chaos]]
+    reception: Reception
     ioserver: str
     """The I/O server that mail of the API counts as mail of."""
     release: Release | None

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from mailbell.errors import ListenError
+from mailbell.reception import Reception
 from mailbell.settings import WebSettings
 from mailbell.web.guard import Guard, middleware
 from mailbell.web.live import Live
@@ -58,11 +59,12 @@ def application(parts: Parts, guard: Guard | None, more: Sequence[Route] = ()) -
     return made
 
 
-def home(version: str, smtp_port: int) -> Route:
+def home(version: str, reception: Reception) -> Route:
     """A page that says what this is."""
-    page = HOME.format(version=html.escape(version), server=f"127.0.0.1:{smtp_port}")
 
     async def handler(_request: web.Request) -> web.Response:
+        [first, *_] = await reception.ioservers()
+        page = HOME.format(version=html.escape(version), server=f"127.0.0.1:{first.port}")
         return web.Response(text=page, content_type="text/html")
 
     return Route("GET", "/", handler)
