@@ -36,7 +36,7 @@ START_PAUSE = 1.0
 """Seconds for which a start waits for servers that are not there yet, and between the tries."""
 
 LOOK_EVERY = 1.0
-REFRESH_EVERY = 10.0
+REFRESH_EVERY = 3.0
 """Seconds between two looks at the stream, and at how far all have come."""
 
 RECENT_OCTETS = 32 * 2**20

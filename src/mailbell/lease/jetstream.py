@@ -78,7 +78,7 @@ class JetStreamLease:
         self._subject = f"$KV.{bucket}.{self._key}"
         self._replicas = replicas
         self._mode = mode
-        self._holder = Holder(node, folder, secrets.token_hex(8), seconds)
+        self._holder = Holder(node, folder, secrets.token_hex(8), float(seconds))
         self._clock = clock
         self._now = now or _steady
         self.before_renewal: Callable[[], Awaitable[None]] | None = None
