@@ -92,6 +92,18 @@ class NatsServer:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    @property
+    def runs(self) -> bool:
+        return self._process is not None
+
+    async def stop(self) -> None:
+        """Ask it to end, as for a restart."""
+        if self._process is not None:
+            self._process.terminate()
+            await self._process.wait()
+            await self._reading
+            self._process = None
+
     async def kill(self) -> None:
         """End it at once."""
         if self._process is not None:
@@ -101,9 +113,73 @@ class NatsServer:
             self._process = None
 
 
+class NatsCluster:
+    """Three servers that know each other."""
+
+    def __init__(self, folder: Path, which: str = "debian") -> None:
+        routes = [free_port() for _ in range(3)]
+        known = ", ".join(f'"nats://127.0.0.1:{route}"' for route in routes)
+        self.servers = []
+        for number, route in enumerate(routes):
+            own = folder / f"nats{number}"
+            own.mkdir()
+            cluster = f'cluster {{ name: "c", listen: "127.0.0.1:{route}", routes: [{known}] }}'
+            self.servers.append(NatsServer(own, f'server_name: "s{number}"\n{cluster}', which))
+
+    @property
+    def url(self) -> str:
+        return ",".join(server.url for server in self.servers)
+
+    async def start(self) -> None:
+        """Start all, and wait until they can make a stream."""
+        await asyncio.gather(*(server.start() for server in self.servers))
+        await self.ready()
+
+    async def ready(self) -> None:
+        """Wait until there is a leader."""
+        async with asyncio.timeout(60), connected(self.servers[0]) as client:
+            while True:
+                try:
+                    await client.jetstream(timeout=1).account_info()
+                    return
+                except nats.errors.Error:
+                    await asyncio.sleep(0.1)
+
+    async def whole(self, *streams: str) -> None:
+        """Wait until all servers have all of these streams."""
+        server = next(each for each in self.servers if each.runs)
+        async with asyncio.timeout(60), connected(server) as client:
+            for name in streams:
+                while not await _whole(client, name):  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+
+    async def kill(self) -> None:
+        for server in self.servers:
+            await server.kill()
+
+
+async def _whole(client: Client, stream: str) -> bool:
+    try:
+        found = await client.jetstream(timeout=1).stream_info(stream)
+    except nats.errors.Error:
+        return False
+    replicas = found.cluster.replicas or [] if found.cluster else []
+    return len(replicas) == 2 and all(each.current and not each.offline for each in replicas)
+
+
 @asynccontextmanager
-async def running(folder: Path, config: str = "") -> AsyncIterator[NatsServer]:
-    server = NatsServer(folder, config)
+async def clustered(folder: Path, which: str = "debian") -> AsyncIterator[NatsCluster]:
+    cluster = NatsCluster(folder, which)
+    try:
+        await cluster.start()
+        yield cluster
+    finally:
+        await cluster.kill()
+
+
+@asynccontextmanager
+async def running(folder: Path, config: str = "", which: str = "debian") -> AsyncIterator[NatsServer]:
+    server = NatsServer(folder, config, which)
     await server.start()
     try:
         yield server

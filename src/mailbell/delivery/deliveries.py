@@ -49,6 +49,7 @@ class Deliveries(Mapping[str, Delivery]):
         self._activity = activity
         self._changing = asyncio.Lock()
         state.active = activity.active
+        state.until = lambda: activity.lease.until
         activity.hears.append(self.ha_active)
         self._served: dict[str, tuple[Delivery, AsyncExitStack]] = {}
         self._listening: list[str] = []

@@ -31,6 +31,14 @@ class Lease(Protocol):
         ...
 
     @property
+    def until(self) -> float | None:
+        """By `clock.steady`, when the term that was held last ends unless it is renewed; None: never.
+
+        For what goes to another process of this machine: it can look at the clock when it has it.
+        """
+        ...
+
+    @property
     def standing(self) -> Standing:
         """How this node stands."""
         ...

@@ -16,12 +16,11 @@ other. A node that stops leaves the key free; one that was killed knows its own 
 import asyncio
 import logging
 import secrets
-import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from mailbell.clock import Clock
+from mailbell.clock import Clock, steady
 from mailbell.lease.base import Mode, Standing
 from mailbell.remote.jetstream import WRONG_LAST, JetStream, JetStreamError, Stored
 from mailbell.remote.nats import NatsUnavailable
@@ -80,7 +79,7 @@ class JetStreamLease:
         self._mode = mode
         self._holder = Holder(node, folder, secrets.token_hex(8), float(seconds))
         self._clock = clock
-        self._now = now or _steady
+        self._now = now or steady
         self.before_renewal: Callable[[], Awaitable[None]] | None = None
         """Awaited each time: what was given to the holder of the lease is to be his for as long as it is."""
         self._term: int | None = None
@@ -102,6 +101,11 @@ class JetStreamLease:
         if self._term is not None and self._now() >= self._valid_until:
             self._lose("the lease could not be renewed in time")
         return self._term
+
+    @property
+    def until(self) -> float | None:
+        """When the term ends, unless it is renewed."""
+        return self._valid_until
 
     @property
     def standing(self) -> Standing:
@@ -284,9 +288,3 @@ def _bucket(stream: str, replicas: int) -> dict[str, object]:
         "deny_delete": True,
         "allow_direct": True,
     }
-
-
-def _steady() -> float:
-    """CLOCK_MONOTONIC stands still while the machine sleeps, and another node does not."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)

@@ -10,6 +10,7 @@ class Single:
     """See `mailbell.lease.base.Lease`."""
 
     term = 1
+    until = None
 
     def __init__(self, node: str, clock: Clock) -> None:
         self.standing = Standing(mode="single", node=node, active=True, since=clock.time(), holder=node)
