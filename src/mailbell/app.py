@@ -37,12 +37,12 @@ from mailbell.journal.base import Consumer
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.sqlite import SqliteJournal
 from mailbell.log import Log
+from mailbell.login.users import Authenticator, Users
 from mailbell.scripting.state import IoState
 from mailbell.server.ioserver import LIVE, IoServer, hostname
 from mailbell.server.memory import Budget
 from mailbell.server.tls import Certificate, SelfSigned, TlsContext
 from mailbell.server.transcript import Transcripts
-from mailbell.server.users import Authenticator, Users
 from mailbell.settings import IoServerSettings, ServiceSettings, SinkSettings, SmtpSettings, WebSettings
 from mailbell.sinks.base import Delivered
 

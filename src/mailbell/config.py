@@ -25,7 +25,7 @@ from msgspec.structs import FieldInfo
 
 from mailbell.errors import ConfigError, StartupError
 from mailbell.event.template import Template
-from mailbell.server.passwords import parse
+from mailbell.login.passwords import parse
 from mailbell.settings import IoServerSettings, ServiceSettings, SinkSettings, dec_hook
 
 _BAD = object()

@@ -28,7 +28,7 @@ def add(name: str, file: Path, stdin: bool) -> None:
 
     The password is asked for, twice; only a hash of it (scrypt) is kept.
     """
-    from mailbell.server.passwords import put
+    from mailbell.login.passwords import put
 
     put(file, name, _from_stdin() if stdin else _asked())
     click.echo(f"{file}: {name} may log in")
@@ -39,7 +39,7 @@ def add(name: str, file: Path, stdin: bool) -> None:
 @_file
 def remove(name: str, file: Path) -> None:
     """Remove a user."""
-    from mailbell.server.passwords import remove as take_out
+    from mailbell.login.passwords import remove as take_out
 
     take_out(file, name)
     click.echo(f"{file}: {name} is removed")
@@ -50,7 +50,7 @@ def remove(name: str, file: Path) -> None:
 def list_(file: Path) -> None:
     """Show the users, and how their passwords are kept."""
     from mailbell.log import escape
-    from mailbell.server.passwords import kind, parse
+    from mailbell.login.passwords import kind, parse
 
     for name, hashed in parse(file).items():
         click.echo(escape(f"{name}  {kind(hashed)}"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mailbell.clock import Clock
 from mailbell.errors import StartupError
-from mailbell.server.passwords import PLAIN, hash_password, parse, verify
+from mailbell.login.passwords import PLAIN, hash_password, parse, verify
 from mailbell.smtp.sasl import Credentials, matches
 
 DELAYS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
