@@ -220,9 +220,10 @@ class App:
         early = (id_ for id_, each in settings.ioservers.items() if each.startupevents)
         alignment = Alignment(["io", *settings.sinks], early)
         first = await self.journal.consumer("io")
-        mark = Watermark(first.position)
+        mark = self._mark = Watermark(lambda: first.position)
+        self.monitor = Monitor(self.state, self.clock)
         monitor = Delivery(
-            Monitor(self.state),
+            self.monitor,
             first,
             SinkSettings(),
             feed,

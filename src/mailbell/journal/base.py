@@ -36,10 +36,11 @@ State = Literal["pending", "waiting", "parked", "settled"]
 class Fate(msgspec.Struct, frozen=True, kw_only=True):
     """What has become of an event with a consumer so far. Times are wall-clock seconds.
 
-    `due`: when it is tried again; `at`: when the last try failed; `reason`: why.
+    `due`: when it is tried again; `at`: when it was settled, or the last try failed; `reason`: why.
+    `skipped` is what a sink's delivery knows: settled, for the sink was not to get it.
     """
 
-    state: State
+    state: State | Literal["skipped"]
     attempts: int = 0
     due: float | None = None
     at: float | None = None
