@@ -1,4 +1,4 @@
-"""`mailbell user`: the users file for `auth = "required"`."""
+"""`mailbell user`: the users files for `auth = "required"`, and for the page and the API."""
 
 import sys
 from pathlib import Path
@@ -12,10 +12,10 @@ _file = click.argument("file", default=Path("users"), type=click.Path(path_type=
 
 @click.group()
 def user() -> None:
-    """Write the users file of an I/O server.
+    """Write the users file of an I/O server, or of the page.
 
-    FILE is what `users` names in its settings; without it, the file users here. A running server reads it
-    again when it changes.
+    FILE is what `users` names in the settings of either; without it, the file users here. A running server
+    reads it again when it changes.
     """
 
 
@@ -32,6 +32,21 @@ def add(name: str, file: Path, stdin: bool) -> None:
 
     put(file, name, _from_stdin() if stdin else _asked())
     click.echo(f"{file}: {name} may log in")
+
+
+@user.command()
+@click.argument("name")
+@_file
+def token(name: str, file: Path) -> None:
+    """Add a user for a program that asks the API, or give it another token.
+
+    The token is shown this once: `Authorization: Bearer TOKEN`. Only a hash of it is kept.
+    """
+    from mailbell.login.passwords import put_token
+
+    made = put_token(file, name)
+    click.echo(f"{file}: {name} may ask the API with the token on the next line", err=True)
+    click.echo(made)
 
 
 @user.command()

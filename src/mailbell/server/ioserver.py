@@ -302,9 +302,9 @@ class IoServer:
             raise
 
 
-def hostname(settings: IoServerSettings) -> str:
+def hostname(settings: IoServerSettings | None = None) -> str:
     """The name that it gives itself."""
-    name = settings.hostname or socket.gethostname()
+    name = (settings and settings.hostname) or socket.gethostname()
     return name if name and name.isascii() else "mailbell"
 
 
