@@ -1,5 +1,6 @@
 """The files of the page, and names that are none."""
 
+import asyncio
 import gzip
 from pathlib import Path
 
@@ -73,10 +74,10 @@ async def test_no_name_leads_out_of_the_folder(
         writer.close()
 
 
-async def _raw(client: TestClient[web.Request, web.Application], name: str):  # type: ignore[no-untyped-def]
+async def _raw(
+    client: TestClient[web.Request, web.Application], name: str
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Without a client that tidies the path up."""
-    import asyncio
-
     reader, writer = await asyncio.open_connection(client.server.host, client.server.port)
     writer.write(f"GET /static/{name} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
     return reader, writer

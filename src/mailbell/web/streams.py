@@ -6,7 +6,7 @@ One who is too slow is cut off, not waited for; he comes again with the ID of th
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from aiohttp import web
 
@@ -20,8 +20,8 @@ SLOW = 10.0
 STOP = 1.0
 """Seconds that answers under way have when a server stops."""
 
-STILL = "still"
-"""In a request: a function that says whether who asked may still listen; his session may have ended."""
+STILL = web.RequestKey("still", object)
+"""A function that says whether who asked may still listen; his session may have ended."""
 
 
 class Message(NamedTuple):
@@ -90,8 +90,7 @@ class Streams:
 
 def may_listen(request: web.Request) -> Callable[[], bool]:
     """Whether who asked may still do so; where nobody has to sign in, all may."""
-    still: Callable[[], bool] = request.get(STILL, lambda: True)
-    return still
+    return cast("Callable[[], bool]", request.get(STILL, lambda: True))
 
 
 def _lines(message: Message) -> bytes:
