@@ -14,6 +14,7 @@ from mailbell.web import requests, shapes, view
 from mailbell.web.compose import compose
 from mailbell.web.ports import NotReleased, Parts
 from mailbell.web.routing import Route, reply
+from mailbell.web.thumbs import Thumbs
 
 LARGE = 256 * 1024
 """Checksums of more octets are not made on the loop."""
@@ -26,6 +27,7 @@ class Mailpit:
         self._parts = parts
         self._mailbox = parts.mailbox
         self._began = parts.clock.monotonic()
+        self._thumbs = Thumbs()
 
     def routes(self) -> list[Route]:
         """What is answered here."""
@@ -40,7 +42,7 @@ class Mailpit:
             Route("GET", "/api/v1/message/{id_}/headers", self.headers, dict[str, list[str]]),
             Route("GET", "/api/v1/message/{id_}/raw", self.raw, query=requests.Download),
             Route("GET", "/api/v1/message/{id_}/part/{number}", self.part, "*/*"),
-            Route("GET", "/api/v1/message/{id_}/part/{number}/thumb", self.part, "image/*"),
+            Route("GET", "/api/v1/message/{id_}/part/{number}/thumb", self.thumb, "image/*"),
             Route("POST", "/api/v1/message/{id_}/release", self.release, body=requests.Recipients),
             Route("GET", "/api/v1/tags", self.tags, list[str]),
             Route("PUT", "/api/v1/tags", self.set_tags, body=requests.Selection),
@@ -78,7 +80,7 @@ class Mailpit:
         body = await requests.read(request, requests.Selection)
         which: Which = body.ids or None
         if which is None and body.search:
-            which = Search(body.search)
+            which = requests.search_for(body.search, request.query.get("tz", ""))
         await self._mailbox.set_read(which, body.read)
         return _ok()
 
@@ -116,6 +118,11 @@ class Mailpit:
         """The octets of an attachment."""
         _, item = await self._find(id_)
         return view.part(item, number)
+
+    async def thumb(self, request: web.Request, id_: str, number: str) -> web.Response:
+        """An attached picture, made small."""
+        _, item = await self._find(id_)
+        return await self._thumbs.answer(request, item, view.attachment(item, number))
 
     async def release(self, request: web.Request, id_: str) -> web.Response:
         """Hand a mail on to a real mail server, to other recipients."""
