@@ -382,7 +382,7 @@ def is_secret(key: str) -> bool:
 
 
 def effective(value: object, key: str = "") -> Any:
-    """Return settings as plain values to be shown, secrets as ***."""
+    """Return settings as plain values to be shown, secrets as ***; of a URL its scheme, host and port."""
     match value:
         case msgspec.Struct():
             fields = {each.encode_name: getattr(value, each.name) for each in msgspec.structs.fields(value)}
@@ -401,8 +401,14 @@ def effective(value: object, key: str = "") -> Any:
             return _URL_PATH.sub(r"\1/***", _URL_USER.sub(r"\1***@", value))
         case Path():
             return str(value)
-        case _:
+        case bool() | None:
             return value
+        case int():  # a Size
+            return int(value)
+        case float():  # a Duration
+            return float(value)
+        case _:
+            return str(value)
 
 
 def masked(written: object, key: str) -> str:
