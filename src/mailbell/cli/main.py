@@ -5,6 +5,7 @@ import click
 from mailbell import __version__
 from mailbell.cli.check import check
 from mailbell.cli.convert import convert
+from mailbell.cli.events import events
 from mailbell.cli.send import send
 from mailbell.cli.serve import serve
 from mailbell.cli.sessions import sessions
@@ -44,7 +45,20 @@ def commands() -> None:
     """Mail in, events out: an SMTP server that turns every message into a JSON event and delivers it."""
 
 
-for _command in (serve, check, send, convert, sessions, status, replay, sinks, user, settings, version):
+for _command in (
+    serve,
+    check,
+    send,
+    convert,
+    events,
+    sessions,
+    status,
+    replay,
+    sinks,
+    user,
+    settings,
+    version,
+):
     commands.add_command(_command)
 
 
