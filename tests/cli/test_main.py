@@ -43,6 +43,7 @@ def test_help_names_every_command_in_order() -> None:
         "check",
         "send",
         "convert",
+        "events",
         "sessions",
         "status",
         "replay",
