@@ -7,6 +7,7 @@ from mailbell.cli.backup import backup, restore
 from mailbell.cli.check import check
 from mailbell.cli.convert import convert
 from mailbell.cli.doctor import doctor
+from mailbell.cli.events import events
 from mailbell.cli.send import send
 from mailbell.cli.serve import serve
 from mailbell.cli.sessions import sessions
@@ -47,7 +48,7 @@ def commands() -> None:
 
 
 COMMANDS = (
-    *(serve, check, doctor, send, convert, sessions, status, replay, sinks, user),
+    *(serve, check, doctor, send, convert, events, sessions, status, replay, sinks, user),
     *(backup, restore, settings, version),
 )
 
