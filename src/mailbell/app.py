@@ -28,7 +28,7 @@ from mailbell.delivery.consumer import Delivery
 from mailbell.delivery.deliveries import Deliveries
 from mailbell.delivery.feed import Feed
 from mailbell.delivery.keep import keep_running
-from mailbell.delivery.monitor import Monitor, Watermark
+from mailbell.delivery.monitor import EVERYTHING, Monitor, Watermark
 from mailbell.delivery.pace import Pace
 from mailbell.errors import ConfigError, InboxUnavailable, ListenError, SinkUnavailable
 from mailbell.event.convert import Converted, ConvertOptions
@@ -198,9 +198,10 @@ class App:
 
     async def _start_control(self, stack: AsyncExitStack, folder: Path) -> None:
         """The socket over which the command line asks what is going on."""
-        from mailbell.web.control import ControlSocket  # with aiohttp, which takes its time to import
+        from mailbell.web import importing  # with aiohttp, which takes its time to import
+        from mailbell.web.control import ControlSocket
 
-        control = ControlSocket(folder, self._own_routes())
+        control = ControlSocket(folder, [*self._own_routes(), importing.route(self.journal)])
         try:
             await control.start()
         except ListenError as error:  # a shared folder of a virtual machine: no reason to take no mail
@@ -247,7 +248,7 @@ class App:
         monitor = Delivery(
             Monitor(self.state),
             first,
-            SinkSettings(),
+            EVERYTHING,
             feed,
             alignment,
             self.clock,

@@ -26,13 +26,16 @@ class _Connection(http.client.HTTPConnection):
 
 
 def ask(folder: Path, path: str, body: object = None) -> Any:
-    """GET from the server that runs on this data folder, or POST. MailbellError says so when none does."""
+    """GET from the server that runs on this data folder, or POST: octets as they are, all else as JSON.
+
+    MailbellError says so when none runs.
+    """
     connection = _Connection(folder)
     try:
         if body is None:
             connection.request("GET", path)
         else:
-            connection.request("POST", path, json.dumps(body))
+            connection.request("POST", path, body if isinstance(body, bytes) else json.dumps(body))
         response = connection.getresponse()
         text = response.read().decode()
     except (FileNotFoundError, ConnectionRefusedError):

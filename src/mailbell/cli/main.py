@@ -7,6 +7,8 @@ from mailbell.cli.backup import backup, restore
 from mailbell.cli.check import check
 from mailbell.cli.convert import convert
 from mailbell.cli.doctor import doctor
+from mailbell.cli.export import export
+from mailbell.cli.imports import import_
 from mailbell.cli.send import send
 from mailbell.cli.serve import serve
 from mailbell.cli.sessions import sessions
@@ -48,7 +50,7 @@ def commands() -> None:
 
 COMMANDS = (
     *(serve, check, doctor, send, convert, sessions, status, replay, sinks, user),
-    *(backup, restore, settings, version),
+    *(backup, restore, export, import_, settings, version),
 )
 
 for _command in COMMANDS:

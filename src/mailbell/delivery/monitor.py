@@ -4,10 +4,16 @@ import asyncio
 import logging
 
 from mailbell.event.convert import Converted
+from mailbell.mail import IMPORTED
 from mailbell.scripting.state import IoState
+from mailbell.settings import MatchSettings, SinkSettings
 from mailbell.sinks.base import Delivered, Outcome
 
 logger = logging.getLogger("mailbell.io")
+
+
+EVERYTHING = SinkSettings(match=MatchSettings(ioserver=("*",)))
+"""The monitor's settings: sinks wait behind it for every event, also for one that it says nothing of."""
 
 
 class Monitor:
@@ -24,6 +30,8 @@ class Monitor:
 
     async def deliver(self, item: Converted) -> Outcome:
         """The data point is *forced*: it fires for every mail, also when the value equals the last one."""
+        if item.mail.ioserver == IMPORTED:  # nothing has happened now
+            return Delivered()
         self._state.set_io(item.name, item.value)
         logger.info("IO MONITOR FORCED: %s = %s", item.name, item.value)
         return Delivered()

@@ -16,13 +16,16 @@ from mailbell.web.routing import Route, Router
 from mailbell.web.service import STOP
 from mailbell.web.sunpath import NAME, address
 
+LARGEST = 2**28
+"""The most octets of a request: a mail that is imported may be large, and who may ask may do all."""
+
 
 class ControlSocket:
     """Answers on `control.sock` of the data folder, which must be locked: what is there is stale."""
 
     def __init__(self, folder: Path, routes: Sequence[Route]) -> None:
         self._folder = folder
-        application = web.Application()
+        application = web.Application(client_max_size=LARGEST)
         application.router.add_route("*", "/{path:.*}", Router(routes).answer)
         self._runner = web.AppRunner(
             application, access_log=None, shutdown_timeout=STOP, handle_signals=False
