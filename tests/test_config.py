@@ -379,6 +379,11 @@ def read_sinks(**sinks: dict[str, Any]) -> tuple[object, list[str]]:
     return reader.table({"sinks": sinks}, (Sinks,), ""), reader.problems
 
 
+def test_the_id_of_imported_mail_is_no_io_servers() -> None:
+    reserved = "ioservers.import: this ID is that of imported mail; choose another"
+    assert problems("[ioservers.import]\nport = 2525") == [reserved]
+
+
 def test_scripts_of_the_command_line_come_on_top(tmp_path: Path) -> None:
     (tmp_path / "my bell.${x}.py").touch()
     settings = load(

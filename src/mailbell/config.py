@@ -26,6 +26,7 @@ from msgspec.structs import FieldInfo
 from mailbell.errors import ConfigError, StartupError
 from mailbell.event.template import Template
 from mailbell.login.passwords import parse
+from mailbell.mail import IMPORTED
 from mailbell.settings import IoServerSettings, ServiceSettings, SinkSettings, dec_hook
 
 _BAD = object()
@@ -213,6 +214,10 @@ class _Reader:
             items[name] = self._value(item, kind, _join(key, name))
             if named and not _NAME.fullmatch(name):
                 items[name] = self._bad(_join(key, name), "a name has letters of ASCII, digits, _ and - only")
+        if kind is IoServerSettings and IMPORTED in items:
+            items[IMPORTED] = self._bad(
+                _join(key, IMPORTED), "this ID is that of imported mail; choose another"
+            )
         if kind is IoServerSettings:
             self._check_ports(
                 {id_: each for id_, each in items.items() if isinstance(each, IoServerSettings)}

@@ -24,7 +24,7 @@ from mailbell.delivery.consumer import Delivery
 from mailbell.delivery.deliveries import Deliveries
 from mailbell.delivery.feed import Feed
 from mailbell.delivery.keep import keep_running
-from mailbell.delivery.monitor import Monitor, Watermark
+from mailbell.delivery.monitor import EVERYTHING, Monitor, Watermark
 from mailbell.delivery.pace import Pace
 from mailbell.errors import InboxUnavailable, ListenError, SinkUnavailable
 from mailbell.event.convert import Converted, ConvertOptions
@@ -144,7 +144,7 @@ class Delivering:
         monitor = Delivery(
             self._monitor,
             first,
-            SinkSettings(),
+            EVERYTHING,
             feed,
             alignment,
             self._clock,
@@ -170,12 +170,13 @@ class Delivering:
 
     async def _start_control(self, stack: AsyncExitStack, engine: "Engine") -> None:
         """The socket over which the command line asks what is going on."""
-        from mailbell.web import own  # with aiohttp, which takes its time to import
+        from mailbell.web import importing, own  # with aiohttp, which takes its time to import
         from mailbell.web.control import ControlSocket
         from mailbell.web.streams import Streams
 
         streams = Streams()
-        control = ControlSocket(self._folder, own.routes(engine, streams), streams)
+        routes = [*own.routes(engine, streams), importing.route(self.journal)]
+        control = ControlSocket(self._folder, routes, streams)
         try:
             await control.start()
         except ListenError as error:  # a shared folder of a virtual machine: no reason to take no mail
