@@ -9,6 +9,7 @@ import os
 import socket
 import time
 from collections.abc import MutableMapping
+from typing import Self
 
 FIRST = 3
 """The number of the first descriptor that is handed over."""
@@ -69,6 +70,12 @@ class Sockets:
         taken = [(name, each) for name, each in self._left if name == id_ or _port(each) == port]
         self._left = [each for each in self._left if each not in taken]
         return [each for _, each in taken]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Let go of those that nobody has taken, and say so."""

@@ -44,6 +44,7 @@ def test_help_names_every_command_in_order() -> None:
         "doctor",
         "send",
         "convert",
+        "events",
         "sessions",
         "status",
         "replay",

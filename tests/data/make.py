@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mailbell import __version__
 from mailbell.app import App
+from mailbell.delivering import Delivering
 from mailbell.journal.backup import backup
 from mailbell.mail import Envelope, Mail, Source, Tls, new_id
 from mailbell.settings import IoServerSettings, ServiceSettings, WebSettings
@@ -36,22 +37,25 @@ async def make(folder: Path) -> None:
         web=WebSettings(listen="127.0.0.1:0"),
     )
     async with App(settings, embedded=True) as app:
-        note = await app.journal.consumer("note")
+        half = app.delivering
+        assert isinstance(half, Delivering)
+        journal, inbox = half.journal, half.inbox
+        assert inbox is not None
+        note = await journal.consumer("note")
         for number in range(1, 7):
-            await app.journal.append(mail(number))
+            await journal.append(mail(number))
         one, two, three, four = await note.fetch(4)
         note.ack(one)
         note.ack(two)
         note.park(three, "no such room")
         note.retry(four, 4e9, "busy")
-        assert app.inbox is not None
-        while (page := await app.inbox.page()).count < 6:  # noqa: ASYNC110  once, by hand
+        while (page := await inbox.page()).count < 6:  # noqa: ASYNC110  once, by hand
             await asyncio.sleep(0.01)
         ids = [entry.summary.id for entry in reversed(page.entries)]
-        await app.inbox.set_tags(ids[:1], ["kept"])
-        await app.inbox.set_read(ids[:1], True)
-        await app.inbox.delete(ids[1:2])
-        monitor = await app.journal.consumer("io")
+        await inbox.set_tags(ids[:1], ["kept"])
+        await inbox.set_read(ids[:1], True)
+        await inbox.delete(ids[1:2])
+        monitor = await journal.consumer("io")
         while monitor.lag:  # noqa: ASYNC110  once, by hand
             await asyncio.sleep(0.01)
 

@@ -40,14 +40,15 @@ async def test_what_happens_is_told(api: Api) -> None:
 
 
 async def test_nobody_is_kept_who_has_gone(api: Api) -> None:
-    assert api.app.inbox
+    inbox = api.delivering.inbox
+    assert inbox
     for _ in range(3):
         async with api.http.ws_connect(f"{api.url}/api/events"):
             pass
     await api.mail("one")
     await api.get("/api/v1/messages")
     async with asyncio.timeout(5):
-        while api.app.inbox._listeners:
+        while inbox._listeners:
             await api.get("/api/v1/messages")
 
 

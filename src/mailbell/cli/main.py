@@ -7,6 +7,7 @@ from mailbell.cli.backup import backup, restore
 from mailbell.cli.check import check
 from mailbell.cli.convert import convert
 from mailbell.cli.doctor import doctor
+from mailbell.cli.events import events
 from mailbell.cli.export import export
 from mailbell.cli.imports import import_
 from mailbell.cli.send import send
@@ -49,7 +50,7 @@ def commands() -> None:
 
 
 COMMANDS = (
-    *(serve, check, doctor, send, convert, sessions, status, replay, sinks, user),
+    *(serve, check, doctor, send, convert, events, sessions, status, replay, sinks, user),
     *(backup, restore, export, import_, settings, version),
 )
 

@@ -1,7 +1,7 @@
 """The ports of the journal. One suite (tests/journal/conformance.py) holds every engine to them."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Sequence
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -27,6 +27,24 @@ class Parked(msgspec.Struct, frozen=True):
     attempts: int
     parked_at: float
     reason: str
+
+
+State = Literal["pending", "waiting", "parked", "settled"]
+"""`pending`: it has not been answered yet; `waiting`: for a retry, or being retried."""
+
+
+class Fate(msgspec.Struct, frozen=True, kw_only=True):
+    """What has become of an event with a consumer so far. Times are wall-clock seconds.
+
+    `due`: when it is tried again; `at`: when it was settled, or the last try failed; `reason`: why.
+    `skipped` is what a sink's delivery knows: settled, for the sink was not to get it.
+    """
+
+    state: State | Literal["skipped"]
+    attempts: int = 0
+    due: float | None = None
+    at: float | None = None
+    reason: str | None = None
 
 
 class Consumer(Protocol):
@@ -76,6 +94,14 @@ class Consumer(Protocol):
         """How many events are not settled."""
         ...
 
+    def state(self, sequence: int) -> State:
+        """How it stands with this event, known at once; also of mail that retention has removed."""
+        ...
+
+    async def fate(self, sequence: int) -> Fate:
+        """How it stands with this event, and why."""
+        ...
+
     async def parked(self) -> Sequence[Parked]:
         """What was given up, in order of sequence."""
         ...
@@ -92,16 +118,25 @@ class Consumer(Protocol):
         ...
 
 
-class Journal(Protocol):
-    """An append-only sequence of mail. Sequences start at 1 and have no holes."""
+class Appender(Protocol):
+    """Where mail goes: all that receiving knows of a journal."""
 
-    async def append(self, mail: Mail) -> int:
-        """Store the mail and return its sequence once it is on stable storage.
+    def append(self, mail: Mail) -> Awaitable[int]:
+        """Store the mail; its sequence, once it is on stable storage.
 
-        Raises JournalFull or JournalUnavailable; then nothing of this mail is in the journal.
+        Awaited, raises JournalFull or JournalUnavailable; then nothing of this mail is in the journal.
         Concurrent appends share a commit.
         """
         ...
+
+    @property
+    def trouble(self) -> JournalError | None:
+        """What an append would raise at this moment, where that is known; None when all is well."""
+        ...
+
+
+class Journal(Appender, Protocol):
+    """An append-only sequence of mail. Sequences start at 1 and have no holes."""
 
     async def read(self, sequence: int) -> Mail:
         """Return the mail of this sequence, or raise MailGone."""
@@ -138,11 +173,6 @@ class Journal(Protocol):
         fetched, claimed, waiting, parked). So ask for all consumers first; those left over from earlier
         settings hold nothing back. The newest mail stays in any case.
         """
-        ...
-
-    @property
-    def trouble(self) -> JournalError | None:
-        """What an append would raise at this moment, where that is known; None when all is well."""
         ...
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from mailbell.errors import DataError
+from mailbell.errors import DataError, JournalFull, JournalUnavailable
 from mailbell.journal.folder import ANOTHER
 
 WRITABLE = "give the file and its folder to the user that mailbell runs as"
@@ -74,6 +74,16 @@ def starting(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: {explain(error, path)}") from error
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; {WRITABLE}") from error
+
+
+@contextmanager
+def in_use(path: Path) -> Iterator[None]:
+    """Turn what goes wrong with this file while it is in use into JournalFull or JournalUnavailable."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        kind = JournalFull if is_full(error, path) else JournalUnavailable
+        raise kind(f"{path.name}: {explain(error, path)}") from error
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mailbell.errors import JournalUnavailable
+from mailbell.errors import JournalError
 from mailbell.journal.base import Parked
-from mailbell.journal.files import Schema, execute_rows, explain, open_writer, transaction
+from mailbell.journal.files import Schema, execute_rows, in_use, open_writer, transaction
 
 SCHEMA = Schema(
     application_id=0x6D62_646C,  # "mbdl"
@@ -60,7 +60,7 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class Saved(msgspec.Struct, frozen=True):
-    """A consumer as it was written down. `parked` are only those above the floor."""
+    """A consumer as it was written down."""
 
     floor: int
     waiting: dict[int, Waiting]
@@ -128,18 +128,25 @@ class Positions:
     async def parked(self, name: str) -> list[Parked]:
         """Return a consumer's parked events in order of sequence."""
         await self.flush()
-        rows = await self._run(lambda: self._connection.execute(PARKED, (name,)).fetchall())
+        rows = await self._run(
+            lambda: self._connection.execute(f"{PARKED} order by sequence", (name,)).fetchall()
+        )
         return [Parked(*row) for row in rows]
 
+    async def noted(self, name: str, sequence: int) -> Waiting | Parked | None:
+        """Return what is noted of one event; None: it is settled, or not yet answered."""
+        await self.flush()
+        return await self._run(lambda: _noted(self._connection, name, sequence))
+
     async def flush(self) -> None:
-        """Write what is noted. JournalUnavailable when that fails: it stays noted, and is tried again."""
+        """Write what is noted. JournalError when that fails: it stays noted, and is tried again."""
         await asyncio.shield(self._spawn(self._flush()))
 
     async def close(self) -> None:
         """Write what is noted, and close the file."""
         try:
             await self.flush()
-        except JournalUnavailable as error:
+        except JournalError as error:
             logger.error("%s; some events will be delivered again after the next start", error)
         if self._timer is not None:
             self._timer.cancel()
@@ -147,10 +154,8 @@ class Positions:
         self._thread.shutdown()
 
     async def _run(self, work: Callable[[], T]) -> T:
-        try:
+        with in_use(self._path):
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except sqlite3.Error as error:
-            raise JournalUnavailable(f"delivery.db: {explain(error, self._path)}") from error
 
     def _soon(self, delay: float) -> None:
         if self._timer is None:
@@ -194,7 +199,8 @@ class Positions:
 
 DELETE_WAITING = "delete from waiting where consumer = ? and sequence in (values {})"
 DELETE_PARKED = "delete from parked where consumer = ? and sequence in (values {})"
-PARKED = "select sequence, attempts, parked_at, reason from parked where consumer = ? order by sequence"
+PARKED = "select sequence, attempts, parked_at, reason from parked where consumer = ?"
+WAITING = "select attempts, first_attempt_at, since, due, reason from waiting where consumer = ?"
 
 
 def _load(db: sqlite3.Connection, name: str, last: int) -> Saved:
@@ -206,8 +212,15 @@ def _load(db: sqlite3.Connection, name: str, last: int) -> Saved:
         "select sequence, attempts, first_attempt_at, since, due, reason from waiting where consumer = ?",
         (name,),
     )
-    parked = db.execute("select sequence from parked where consumer = ? and sequence > ?", (name, floor))
+    parked = db.execute("select sequence from parked where consumer = ?", (name,))
     return Saved(floor, {row[0]: Waiting(*row[1:]) for row in waiting}, [row[0] for row in parked])
+
+
+def _noted(db: sqlite3.Connection, name: str, sequence: int) -> Waiting | Parked | None:
+    if row := db.execute(f"{WAITING} and sequence = ?", (name, sequence)).fetchone():
+        return Waiting(*row)
+    row = db.execute(f"{PARKED} and sequence = ?", (name, sequence)).fetchone()
+    return Parked(*row) if row else None
 
 
 def _start_at(db: sqlite3.Connection, name: str, last: int) -> None:

@@ -1,5 +1,6 @@
 """Failures on purpose: refusals, delays and cut lines, at the odds that the settings give."""
 
+import asyncio
 import random
 from collections import defaultdict, deque
 from collections.abc import Callable
@@ -10,6 +11,20 @@ from mailbell.smtp.replies import Reply
 
 Command = Literal["MAIL", "RCPT", "AUTH", "DATA"]
 _KINDS = {"MAIL": "sender", "RCPT": "recipient", "AUTH": "authentication", "DATA": "message"}
+
+CALM = ChaosSettings()
+
+
+class Refused(Exception):
+    """The message is refused on purpose."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.text)
+        self.reply = reply
+
+
+class Dropped(Exception):
+    """The line is cut on purpose."""
 
 
 class Chaos:
@@ -43,13 +58,19 @@ class Chaos:
         """A refusal of AUTH, or None."""
         return self._refusal(self.settings.authentication, "authentication")
 
-    def data(self) -> Reply | None:
-        """A refusal of the message, or None."""
-        return self._refusal(self.settings.data, "message")
+    @property
+    def reigns(self) -> bool:
+        """Is anything to fail or to be late?"""
+        return self.settings != CALM or "message" in self._planned
 
-    def drop(self) -> bool:
-        """Is the line to be cut?"""
-        return self._dice() < self.settings.drop
+    async def before_storing(self) -> None:
+        """Return, late, when the message is to be stored; else raise Refused or Dropped."""
+        await asyncio.sleep(self.settings.latency)
+        if self._dice() < self.settings.drop:
+            raise Dropped
+        refusal = self._refusal(self.settings.data, "message")
+        if refusal is not None:
+            raise Refused(refusal)
 
     def _refusal(self, rule: ChaosRule, what: str) -> Reply | None:
         if planned := self._planned[what]:

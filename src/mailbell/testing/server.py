@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
-    from mailbell.app import App
     from mailbell.server.chaos import Command
+    from mailbell.server.ioserver import IoServer
     from mailbell.settings import IoServerSettings, ServiceSettings
     from mailbell.testing.arrivals import Arrivals, Received, Wanted
 
@@ -64,7 +64,7 @@ class Mailbell:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop
         self._stop: asyncio.Event
-        self._app: App
+        self._server: IoServer
         self._arrivals: Arrivals
 
     def __repr__(self) -> str:
@@ -201,18 +201,19 @@ class Mailbell:
         from mailbell.testing.arrivals import Arrivals
 
         async with App(settings, embedded=True) as app:
-            self._app = app
-            self.port, self.url = app.ioservers[ID].port, app.url
-            async with Arrivals(app.journal, app.transcripts) as self._arrivals:
+            self._server, self.url = app.receiving.servers[ID], app.url
+            self.port = self._server.port
+            journal = app.delivering.journal  # type: ignore[union-attr]  # in this process
+            async with Arrivals(journal, app.receiving.transcripts) as self._arrivals:
                 started.set_result(None)
                 await self._stop.wait()
 
     async def _clear(self) -> None:
-        self._app.ioservers[ID].chaos.forget()
+        self._server.chaos.forget()
         await self._arrivals.clear()
 
     async def _plan(self, command: "Command", code: int, times: int) -> None:
-        self._app.ioservers[ID].chaos.plan(command, code, times)
+        self._server.chaos.plan(command, code, times)
 
     def _submit(self, question: Callable[[], Coroutine[Any, Any, T]]) -> "Future[T]":
         if self._thread is None:

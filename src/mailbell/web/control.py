@@ -13,7 +13,7 @@ from aiohttp import web
 
 from mailbell.errors import ListenError
 from mailbell.web.routing import Route, Router
-from mailbell.web.service import STOP
+from mailbell.web.streams import STOP, Streams
 from mailbell.web.sunpath import NAME, address
 
 LARGEST = 2**28
@@ -23,8 +23,10 @@ LARGEST = 2**28
 class ControlSocket:
     """Answers on `control.sock` of the data folder, which must be locked: what is there is stale."""
 
-    def __init__(self, folder: Path, routes: Sequence[Route]) -> None:
+    def __init__(self, folder: Path, routes: Sequence[Route], streams: Streams | None = None) -> None:
+        """`streams`: those of the routes, which end on stop."""
         self._folder = folder
+        self._streams = streams or Streams()
         application = web.Application(client_max_size=LARGEST)
         application.router.add_route("*", "/{path:.*}", Router(routes).answer)
         self._runner = web.AppRunner(
@@ -49,6 +51,7 @@ class ControlSocket:
     async def stop(self) -> None:
         """Stop answering, and leave no socket behind."""
         self._server.close()
+        self._streams.close()
         await self._runner.cleanup()
         (self._folder / NAME).unlink(missing_ok=True)
 
