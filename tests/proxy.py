@@ -53,6 +53,7 @@ class Side(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gate.sides.remove(self)
+        self.transport = None
         if self.other is not None and self.other.transport is not None and self._gate.open:
             self.other.transport.close()  # over a link that is cut nobody hears of the end
 

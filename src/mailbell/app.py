@@ -131,7 +131,7 @@ class App:
         """Ends with the error with which it can't go on, and a new start can."""
         self.url: str | None = None
         """Where the web server answers."""
-        self._clock = clock or SystemClock()
+        self.clock = clock or SystemClock()
         self._apart = apart
         self._embedded = embedded
         self._sockets = sockets or systemd.Sockets({})
@@ -152,9 +152,9 @@ class App:
         settings = self.settings
         folder = stack.enter_context(DataFolder(settings.data))
         if not self._embedded:
-            stack.enter_context(Log(settings.log, folder.path, self._clock))
+            stack.enter_context(Log(settings.log, folder.path, self.clock))
             stack.callback(logger.info, "stopped")
-        receiving = self.receiving = Receiving(settings, folder, self._clock)
+        receiving = self.receiving = Receiving(settings, folder, self.clock)
         await receiving.open()
         stack.push_async_callback(receiving.close)
         delivering = self.delivering = self._deliver(folder)
@@ -177,7 +177,7 @@ class App:
         writer = self.receiving.writer
         control = not self._embedded
         return Delivering(
-            self.settings, folder.path, self.receiving, writer, self._clock, self._failed, control=control
+            self.settings, folder.path, self.receiving, writer, self.clock, self._failed, control=control
         )
 
     def _failed(self, error: MailbellError) -> None:

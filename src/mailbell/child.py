@@ -1,6 +1,7 @@
 """The process of the delivering half: `python -m mailbell.child DESCRIPTOR`, as `processes` starts it."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -53,6 +54,11 @@ class RemoteReception:
         found: Session | None = await self._link.call("session", number)
         return found
 
+    async def refused(self) -> list[int]:
+        """Connections that brought no mail, by the minute."""
+        found: list[int] = await self._link.call("refused")
+        return found
+
     async def chaos(self) -> ChaosSettings:
         """The failures on purpose at present."""
         found: ChaosSettings = await self._link.call("chaos")
@@ -103,9 +109,8 @@ class Child:
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(signum, lambda: None)  # the parent says what is to be done
-        handlers = {
-            name: getattr(self, name) for name in ("start", "open", "stored", "trouble", "use", "close")
-        }
+        calls = ("start", "open", "stored", "trouble", "logged", "use", "close")
+        handlers = {name: getattr(self, name) for name in calls}
         self._link = await Link.open(socket.socket(fileno=descriptor), handlers)
         await self._link.lost()
         return self._closed
@@ -136,6 +141,10 @@ class Child:
     def trouble(self, trouble: JournalError | None) -> None:
         """Hear why no mail is taken."""
         self._writing.trouble = trouble
+
+    def logged(self, name: str, level: int, text: str) -> None:
+        """Show on the page what the parent has logged; it is in the log already."""
+        self._delivering.tap.handle(logging.LogRecord(name, level, "", 0, text, None, None))
 
     async def use(self, settings: ServiceSettings) -> None:
         """See Delivering."""

@@ -8,8 +8,10 @@ Journal ─▶ Delivery of the Monitor (data points, IO MONITOR) ─▶ Delivery
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,13 +19,14 @@ import msgspec
 
 from mailbell import __version__, node
 from mailbell.clock import Clock
+from mailbell.config import effective
 from mailbell.delivery.activity import Activity
 from mailbell.delivery.alignment import Alignment
 from mailbell.delivery.consumer import Delivery
 from mailbell.delivery.deliveries import Deliveries
 from mailbell.delivery.feed import Feed
 from mailbell.delivery.keep import keep_running
-from mailbell.delivery.monitor import Monitor, Watermark
+from mailbell.delivery.monitor import EVERYTHING, Monitor, Watermark
 from mailbell.delivery.pace import Pace
 from mailbell.errors import InboxUnavailable, JournalUnavailable, ListenError, MailbellError, SinkUnavailable
 from mailbell.event.convert import Converted, ConvertOptions
@@ -33,11 +36,14 @@ from mailbell.journal.jetstream import JetStreamJournal, Receives
 from mailbell.journal.sqlite import SqliteJournal
 from mailbell.reception import Reception
 from mailbell.scripting.state import IoState
+from mailbell.server.ioserver import hostname
+from mailbell.server.tls import TlsContext, certificate_of
 from mailbell.settings import ServiceSettings, SinkSettings, SmtpSettings, WebSettings
 from mailbell.sinks.base import Delivered
 
 if TYPE_CHECKING:
-    from mailbell.web.routing import Route
+    from mailbell.web.ports import Engine
+    from mailbell.web.tap import Tap
 
 STOP_MONITOR = 1.0
 """Seconds that what is in flight to the monitor has to finish on stop."""
@@ -77,6 +83,9 @@ class Delivering:
         self._state = IoState()
         self._stack = AsyncExitStack()
         self._feed: Feed
+        self.tap: Tap
+        self._mark: Watermark
+        self._monitor: Monitor
         self.journal: SqliteJournal | JetStreamJournal
         self.activity: Activity
         self.deliveries: Deliveries
@@ -85,6 +94,7 @@ class Delivering:
     async def start(self) -> None:
         """Take up the consumers: from here on no mail is missed. DataError when delivery.db is no use."""
         async with AsyncExitStack() as stack:
+            self.tap = stack.enter_context(_tap(self._clock))
             await self._start(stack)
             self._stack = stack.pop_all()
 
@@ -95,9 +105,12 @@ class Delivering:
         """
         for id_ in ioservers:
             await self.deliveries.listening(id_)
+        engine = self._engine()
         if self._control:
-            await self._start_control(self._stack)
-        return None if self.inbox is None else await self._start_web(self._stack, self.inbox, ioservers[0])
+            await self._start_control(self._stack, engine)
+        if self.inbox is None:
+            return None
+        return await self._start_web(self._stack, self.inbox, engine, ioservers[0])
 
     def stored(self, sequence: int) -> None:
         """Hear of the newest mail that is on stable storage."""
@@ -138,11 +151,12 @@ class Delivering:
         early = (id_ for id_, each in settings.ioservers.items() if each.startupevents)
         alignment = Alignment(["io", *settings.sinks], early)
         first = await self.journal.consumer("io", own=True)
-        mark = Watermark(first.position)
+        mark = self._mark = Watermark(lambda: first.position)
+        self._monitor = Monitor(self._state, self._clock)
         monitor = Delivery(
-            Monitor(self._state),
+            self._monitor,
             first,
-            SinkSettings(),
+            EVERYTHING,
             feed,
             alignment,
             self._clock,
@@ -168,11 +182,15 @@ class Delivering:
         stack.push_async_callback(self.inbox.close)
         keep_running(stack, "the inbox", self.inbox.run)
 
-    async def _start_control(self, stack: AsyncExitStack) -> None:
+    async def _start_control(self, stack: AsyncExitStack, engine: "Engine") -> None:
         """The socket over which the command line asks what is going on."""
-        from mailbell.web.control import ControlSocket  # with aiohttp, which takes its time to import
+        from mailbell.web import importing, own  # with aiohttp, which takes its time to import
+        from mailbell.web.control import ControlSocket
+        from mailbell.web.streams import Streams
 
-        control = ControlSocket(self._folder, self._own_routes())
+        streams = Streams()
+        routes = [*own.routes(engine, streams), importing.route(self.journal)]
+        control = ControlSocket(self._folder, routes, streams)
         try:
             await control.start()
         except ListenError as error:  # a shared folder of a virtual machine: no reason to take no mail
@@ -180,19 +198,41 @@ class Delivering:
         else:
             stack.push_async_callback(control.stop)
 
-    def _own_routes(self) -> list["Route"]:
-        """How all is doing, a hand on the sinks, and what was said on the last connections."""
-        from mailbell.web import health, sessions, sinks, status  # with aiohttp
+    def _engine(self) -> "Engine":
+        """What delivers, for the API."""
+        from mailbell.web.ports import Availability, Engine
 
-        whole = status.route(__version__, self._folder, self.journal, self._reception, self.deliveries)
-        hand = sinks.Sinks(self.journal, self.deliveries).routes()
-        well = health.routes(lambda: self.activity.lease.standing, self._reception.trouble)
-        return [whole, *well, *hand, *sessions.routes(self._reception)]
+        async def availability() -> Availability:
+            found = self.activity.lease.standing
+            if found.mode == "single":
+                return Availability(mode="single", active=True, node=None, since=None, holder=None)
+            since = datetime.fromtimestamp(found.since, UTC).isoformat(timespec="milliseconds")
+            return Availability(
+                mode=found.mode, active=found.active, node=found.node, since=since, holder=found.holder
+            )
 
-    async def _start_web(self, stack: AsyncExitStack, inbox: Inbox, ioserver: str) -> str | None:
+        return Engine(
+            version=__version__,
+            folder=self._folder,
+            clock=self._clock,
+            journal=self.journal,
+            item=self._feed.item,
+            deliveries=self.deliveries,
+            reception=self._reception,
+            head=self._mark,
+            arrivals=self._monitor,
+            points=self._state.points,
+            tap=self.tap,
+            availability=availability,
+            config=lambda: effective(self._settings),
+        )
+
+    async def _start_web(
+        self, stack: AsyncExitStack, inbox: Inbox, engine: "Engine", ioserver: str
+    ) -> str | None:
         """Where nobody has chosen the port, that it is taken is no reason to take no mail."""
-        from mailbell.web.ports import Parts  # with aiohttp, which takes its time to import
-        from mailbell.web.service import WebServer, home
+        from mailbell.web.ports import Parts
+        from mailbell.web.service import WebServer
 
         settings = self._settings
         relay = next((each for each in settings.sinks.values() if isinstance(each, SmtpSettings)), None)
@@ -200,6 +240,7 @@ class Delivering:
             mailbox=inbox,
             journal=self.journal,
             item=self._feed.item,
+            deliveries=self.deliveries,
             reception=self._reception,
             ioserver=ioserver,
             release=None if relay is None else Release(relay),
@@ -207,11 +248,7 @@ class Delivering:
             version=__version__,
             database=str(self._folder / "index.db"),
         )
-        server = WebServer(
-            parts,
-            settings.web,
-            [home(__version__, self._reception), *self._own_routes()],
-        )
+        server = WebServer(parts, engine, settings.web, self._web_context())
         try:
             await server.start()
         except ListenError as error:
@@ -221,6 +258,13 @@ class Delivering:
             return None
         stack.push_async_callback(server.stop)
         return server.url
+
+    def _web_context(self) -> ssl.SSLContext | None:
+        """For HTTPS, by the same rules as SMTP."""
+        if not self._settings.web.tls:
+            return None
+        certificate = certificate_of(self._settings.web, self._folder, hostname(), self._clock)
+        return TlsContext(certificate, "1.2").following()
 
     async def _renew(self, name: str, settings: SinkSettings) -> None:
         """Serve the sink as it is now in the settings."""
@@ -262,6 +306,12 @@ class Release:
             await sink.stop()
         if not isinstance(outcome, Delivered):
             raise NotReleased(outcome.reason)
+
+
+def _tap(clock: Clock) -> "Tap":
+    from mailbell.web.tap import Tap  # with aiohttp, which takes its time to import
+
+    return Tap(clock)
 
 
 def _convert_options(settings: ServiceSettings) -> dict[str, ConvertOptions]:

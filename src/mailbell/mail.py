@@ -1,8 +1,12 @@
 """What the SMTP side knows of a mail: who sent it, to whom, from where, and its octets."""
 
+import hashlib
 import random
 
 import msgspec
+
+IMPORTED = "import"
+"""In the place of an I/O server's ID: mail of an archive. Only sinks that ask for this ID get it."""
 
 
 class Tls(msgspec.Struct, frozen=True):
@@ -49,7 +53,15 @@ def new_id(milliseconds: int) -> str:
 
     Nothing rests on nobody guessing it, so the bits need not cost a system call.
     """
-    bits = random.getrandbits(74)
+    return _uuid7(milliseconds, random.getrandbits(74))
+
+
+def derived_id(milliseconds: int, content: bytes) -> str:
+    """Return one whose bits are no random ones but a digest: the same each time that it is made."""
+    return _uuid7(milliseconds, int.from_bytes(hashlib.sha256(content).digest()[:10]) >> 6)
+
+
+def _uuid7(milliseconds: int, bits: int) -> str:
     value = (
         (milliseconds & (1 << 48) - 1) << 80 | 7 << 76 | (bits >> 62) << 64 | 2 << 62 | bits & ((1 << 62) - 1)
     )

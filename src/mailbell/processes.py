@@ -34,6 +34,20 @@ AGAIN = 1.0
 logger = logging.getLogger("mailbell")
 
 
+class _Forward(logging.Handler):
+    """What this half logs is shown on the page, too, which is the other half's."""
+
+    def __init__(self, tell: Callable[..., None]) -> None:
+        super().__init__()
+        self._tell = tell
+        self._loop = asyncio.get_running_loop()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = record.name, record.levelno, record.getMessage()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody looks any more
+            self._loop.call_soon_threadsafe(self._tell, "logged", *line)
+
+
 class DeliveringProcess:
     """The delivering half as the parent sees it; see `mailbell.delivering.Delivering`."""
 
@@ -45,6 +59,7 @@ class DeliveringProcess:
         self._process: asyncio.subprocess.Process
         self._link: Link
         self._keeping: list[asyncio.Task[None]] = []
+        self._forward: _Forward | None = None
 
     async def start(self) -> None:
         """Start the child and have it take up the consumers; StartupError as it says it."""
@@ -63,6 +78,8 @@ class DeliveringProcess:
         except LinkLost as error:
             raise StartupError(f"the delivering process has ended: {error}") from error
         self._keeping = [asyncio.create_task(work()) for work in (self._keep, self._tell_trouble)]
+        self._forward = _Forward(lambda *line: self._link.tell(*line))
+        logging.getLogger("mailbell").addHandler(self._forward)
         return url
 
     def stored(self, sequence: int) -> None:
@@ -77,6 +94,8 @@ class DeliveringProcess:
 
     async def close(self) -> None:
         """Let what is in flight finish, and the child end."""
+        if self._forward is not None:
+            logging.getLogger("mailbell").removeHandler(self._forward)
         for task in self._keeping:
             task.cancel()
         with contextlib.suppress(LinkLost, TimeoutError):
@@ -109,6 +128,7 @@ class DeliveringProcess:
             "trouble": it.trouble,
             "sessions": lambda limit, failed: it.sessions(limit, failed=failed),
             "session": it.session,
+            "refused": it.refused,
             "chaos": it.chaos,
             "set_chaos": it.set_chaos,
         }

@@ -15,12 +15,12 @@ from mailbell.errors import ListenError
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.publisher import Publisher
 from mailbell.journal.writer import Writer
+from mailbell.login.users import Authenticator, Users
 from mailbell.reception import IoServerStatus, Session
 from mailbell.server.ioserver import IoServer, hostname
 from mailbell.server.memory import Budget
-from mailbell.server.tls import Certificate, SelfSigned, TlsContext
+from mailbell.server.tls import TlsContext, certificate_of
 from mailbell.server.transcript import Transcripts
-from mailbell.server.users import Authenticator, Users
 from mailbell.settings import ChaosRule, ChaosSettings, IoServerSettings, ServiceSettings
 
 Take = Callable[[str, int], Sequence[socket.socket]]
@@ -86,14 +86,13 @@ class Receiving:
             self.transcripts,
             self._clock,
             budget=self._budget,
-            tls=None if settings.tls == "off" else TlsContext(self._certificate(settings), settings.tls_min),
+            tls=None if settings.tls == "off" else self._tls(settings),
             authenticator=None if users is None else Authenticator(users, self._clock),
         )
 
-    def _certificate(self, settings: IoServerSettings) -> Certificate:
-        if settings.certificate is not None and settings.key is not None:
-            return Certificate(settings.certificate, settings.key)
-        return SelfSigned(self._folder.path, hostname(settings), self._clock)
+    def _tls(self, settings: IoServerSettings) -> TlsContext:
+        certificate = certificate_of(settings, self._folder.path, hostname(settings), self._clock)
+        return TlsContext(certificate, settings.tls_min)
 
     # Questions and wishes of the other half.
 
@@ -144,6 +143,10 @@ class Receiving:
         """One with its lines, if it is still kept."""
         found = self.transcripts.get(number)
         return None if found is None else found.session(whole=True)
+
+    async def refused(self) -> list[int]:
+        """Connections that brought no mail, in each minute of the last hour."""
+        return self.transcripts.refused.last_hour(self._clock.monotonic())
 
     async def chaos(self) -> ChaosSettings:
         """The failures on purpose at present."""

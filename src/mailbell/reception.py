@@ -72,6 +72,10 @@ class Reception(Protocol):
         """One with its lines, if it is still kept."""
         ...
 
+    async def refused(self) -> list[int]:
+        """Connections that brought no mail, in each minute of the last hour, oldest first."""
+        ...
+
     async def chaos(self) -> ChaosSettings:
         """The failures on purpose at present."""
         ...

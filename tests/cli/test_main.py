@@ -44,6 +44,7 @@ def test_help_names_every_command_in_order() -> None:
         "doctor",
         "send",
         "convert",
+        "events",
         "sessions",
         "status",
         "replay",
@@ -51,6 +52,8 @@ def test_help_names_every_command_in_order() -> None:
         "user",
         "backup",
         "restore",
+        "export",
+        "import",
         "settings",
         "version",
     ]

@@ -118,7 +118,7 @@ class Node:
         """When it has become active, in this life and those before."""
         said = [*self.lines, *(self.service.lines if self.service.lines is not self.lines else [])]
         found = (re.match(rf"(\S+ \S+) - {self.name} is active", line) for line in said)
-        return [datetime.strptime(each[1], "%Y.%m.%d %H:%M:%S.%f").timestamp() for each in found if each]
+        return [_moment(each[1]) for each in found if each]
 
     async def ask(self, path: str) -> tuple[int, object]:
         return await asyncio.to_thread(_get, f"http://127.0.0.1:{self.web}{path}")
@@ -130,6 +130,11 @@ class Node:
             return False
         assert isinstance(found, dict)
         return bool(found["active"])
+
+
+def _moment(written: str) -> float:
+    """A line's time, which is local."""
+    return datetime.strptime(written, "%Y.%m.%d %H:%M:%S.%f").astimezone().timestamp()
 
 
 def _children(pid: int) -> list[int]:

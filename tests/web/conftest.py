@@ -11,6 +11,7 @@ import aiosmtplib
 import pytest
 
 from mailbell.app import App
+from mailbell.delivering import Delivering
 from mailbell.settings import IoServerSettings, LogSettings, ServiceSettings, SmtpSettings, WebSettings
 from tests.tools import free_port
 
@@ -23,6 +24,12 @@ class Api:
         self.http = http
         assert app.url
         self.url = app.url
+
+    @property
+    def delivering(self) -> Delivering:
+        """The half that delivers, in this process."""
+        assert isinstance(self.app.delivering, Delivering)
+        return self.app.delivering
 
     @property
     def smtp(self) -> int:

@@ -40,7 +40,7 @@ async def test_what_happens_is_told(api: Api) -> None:
 
 
 async def test_nobody_is_kept_who_has_gone(api: Api) -> None:
-    inbox = api.app.delivering.inbox  # type: ignore[union-attr]  # in this process
+    inbox = api.delivering.inbox
     assert inbox
     for _ in range(3):
         async with api.http.ws_connect(f"{api.url}/api/events"):

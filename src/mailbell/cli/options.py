@@ -39,7 +39,17 @@ MANY = 4 * 2**20
 """Octets from which on a terminal is shown progress: about a second's work."""
 
 
-def bar(label: str, length: int, *, shown: bool = True) -> Any:
-    """A bar on the terminal, for what takes a while; `length` in octets."""
-    shown = shown and sys.stderr.isatty() and length > MANY
+def bar(label: str, length: int, *, shown: bool = True, many: int = MANY) -> Any:
+    """A bar on the terminal, for what takes a while: where there is more to do than `many`."""
+    shown = shown and sys.stderr.isatty() and length > many
     return click.progressbar(length=length, file=sys.stderr, label=label, hidden=not shown)
+
+
+def duration(text: str, hint: str) -> float:
+    """Seconds; BadParameter, with the option's name, for what is no duration."""
+    from mailbell.settings import Duration
+
+    try:
+        return Duration.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=hint) from None

@@ -159,7 +159,7 @@ def _left_behind(path: Path) -> bool:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, schema: Schema, unclean: bool) -> None:
-    _check_kind(connection, path, schema)
+    check_kind(connection, path, schema)
     if unclean:
         _check_health(connection, path)
     if pragma(connection, "page_count") == 0:  # neither can change later
@@ -172,7 +172,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, schema: Schema, unclean
     _migrate(connection, path, schema)
 
 
-def _check_kind(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
+def check_kind(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
     """Before anything is written: a file of ours, and not of a program newer than this one."""
     tables = connection.execute("select count(*) from sqlite_schema").fetchone()[0]
     if tables and pragma(connection, "application_id") != schema.application_id:

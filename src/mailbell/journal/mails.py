@@ -2,12 +2,21 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
 
 from mailbell.errors import DataError, MailGone
-from mailbell.journal.files import Schema, execute_rows, open_reader, open_writer, pragma, starting
+from mailbell.journal.files import (
+    Schema,
+    check_kind,
+    execute_rows,
+    open_reader,
+    open_writer,
+    pragma,
+    starting,
+)
 from mailbell.mail import Envelope, Mail, Source
 
 SCHEMA = Schema(
@@ -30,6 +39,9 @@ READ_AHEAD = 64
 READ_AHEAD_OCTETS = 2**20
 SPARE_PAGES = 512
 SHRINK_PAGES = 256
+
+FOLLOWING = """select sequence, id, received_at, ioserver, meta, raw from mail
+    where sequence >= ? order by sequence limit ?"""
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -122,11 +134,7 @@ class MailReader:
 
     def read(self, sequence: int) -> list[tuple[int, Mail]]:
         """Return the mail of this sequence and some that follow it. MailGone when it isn't there."""
-        cursor = self._connection.execute(
-            "select sequence, id, received_at, ioserver, meta, raw from mail"
-            " where sequence >= ? order by sequence limit ?",
-            (sequence, READ_AHEAD),
-        )
+        cursor = self._connection.execute(FOLLOWING, (sequence, READ_AHEAD))
         found = list(_until_enough(cursor))
         cursor.close()
         if not found or found[0][0] != sequence:
@@ -152,6 +160,29 @@ class MailReader:
     def close(self) -> None:
         """Close."""
         self._connection.close()
+
+
+def read_all(path: Path, after: int) -> Iterator[tuple[int, Mail]]:
+    """Yield sequence and mail of all after this sequence; a server may be writing. DataError: no journal."""
+    with _reading(path) as reader:
+        while found := list(_until_enough(reader.execute(FOLLOWING, (after + 1, READ_AHEAD)))):
+            yield from found
+            after = found[-1][0]
+
+
+def last_sequence(path: Path) -> int:
+    """The newest sequence of a journal that a server may be writing. DataError: no journal."""
+    with _reading(path) as reader:
+        return _number(reader, "select max(sequence) from mail")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; name the data folder with -c FILE or --data DIR")
+    with starting(path), closing(open_reader(path)) as reader:
+        check_kind(reader, path, SCHEMA)
+        yield reader
 
 
 def _number(connection: sqlite3.Connection, query: str) -> int:

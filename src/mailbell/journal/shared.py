@@ -21,7 +21,7 @@ import msgspec
 
 from mailbell.clock import Clock
 from mailbell.errors import JournalUnavailable
-from mailbell.journal.base import Claim, Parked
+from mailbell.journal.base import Claim, Fate, Parked, State
 from mailbell.journal.pull import Delivery, Pull
 from mailbell.journal.settle import Settler
 from mailbell.journal.stream import Layout, asked
@@ -127,7 +127,10 @@ class SharedConsumer:
         """Which of those that wait were settled during a `refresh`."""
         self._settled: OrderedDict[tuple[bool, int], None] = OrderedDict()
         self._parked: dict[str, Parked] = {}
-        self._delivered = 0
+        self._aside: set[int] = set()
+        """All that is known to be parked."""
+        self._delivered = self._floor = 0
+        """The newest that was handed to any node, and up to where all are answered."""
         self._others = 0
         """How many events other nodes have in hand."""
         self._fetching = 0
@@ -354,6 +357,47 @@ class SharedConsumer:
         due = now + min(waiting.due - wall, waiting.due - waiting.since)
         return Turn(waiting.attempts, waiting.since, first, due)
 
+    # How it stands.
+
+    def state(self, sequence: int) -> State:
+        """How it stands with this event, as far as is known here: another node may have it in hand."""
+        if sequence in self._waiting:
+            turn = self._turns.get(sequence)
+            return "pending" if turn is not None and not turn.attempts else "waiting"
+        if sequence in self._aside:
+            return "parked"
+        if sequence > self._delivered or self._is_in_hand(sequence) or self._may_be_elsewhere(sequence):
+            return "pending"
+        return "settled"
+
+    def _may_be_elsewhere(self, sequence: int) -> bool:
+        return self._others > 0 and sequence > self._floor and (False, sequence) not in self._settled
+
+    async def fate(self, sequence: int) -> Fate:
+        """How it stands with this event, and why."""
+        state = self.state(sequence)
+        if state == "waiting":
+            await self._settler.flush()
+            found = await asked(
+                self._jetstream.last(self._layout.state, self._layout.again(self.durable, sequence))
+            )
+            if found is not None:
+                return self._waits_for(msgspec.json.decode(found.data, type=Waiting))
+        if state == "parked":
+            for parked in await self.parked():
+                if parked.sequence == sequence:
+                    return Fate(
+                        state="parked", attempts=parked.attempts, at=parked.parked_at, reason=parked.reason
+                    )
+        return Fate(state=state if state in ("pending", "settled") else self.state(sequence))
+
+    def _waits_for(self, waiting: Waiting) -> Fate:
+        turn = self._turns.get(waiting.sequence) or self._turn(waiting)
+        due = self._clock.time() + turn.due - self._clock.monotonic()
+        return Fate(
+            state="waiting", attempts=waiting.attempts, due=due, at=waiting.since, reason=waiting.reason
+        )
+
     # Answers.
 
     def ack(self, claim: Claim) -> None:
@@ -377,6 +421,7 @@ class SharedConsumer:
         parked = Parked(claim.sequence, claim.attempt, self._clock.time(), _plain(reason))
         subject = self._layout.parked(self.durable, claim.sequence, int(parked.parked_at * 1000))
         self._let_go(hand)
+        self._aside.add(claim.sequence)
         self._put(subject, msgspec.json.encode(parked), hand)
 
     def release(self, claim: Claim) -> None:
@@ -460,14 +505,14 @@ class SharedConsumer:
                 found = await asked(self._jetstream.last(self._layout.state, subject))
                 if found is not None:
                     self._parked[subject] = msgspec.json.decode(found.data, type=Parked)
+        self._aside = {each.sequence for each in self._parked.values()}
         return sorted(self._parked.values(), key=lambda parked: parked.sequence)
 
     async def discard(self, sequences: Sequence[int]) -> None:
         """Let go of these parked events for good."""
         await self._settler.flush()
         for sequence in sequences:
-            pattern = self._layout.parked(self.durable, sequence, "*")
-            await asked(self._jetstream.purge(self._layout.state, filter=pattern))
+            await self._forget_parked(sequence)
 
     async def replay(self, sequences: Sequence[int]) -> None:
         """Deliver these once more, now, attempts starting at 1; durable when it returns."""
@@ -477,8 +522,12 @@ class SharedConsumer:
                 continue
             subject, body = self._waits(sequence, 0, None, self._clock.time(), "replayed")
             await asked(self._jetstream.publish(subject, body))
-            pattern = self._layout.parked(self.durable, sequence, "*")
-            await asked(self._jetstream.purge(self._layout.state, filter=pattern))
+            await self._forget_parked(sequence)
+
+    async def _forget_parked(self, sequence: int) -> None:
+        pattern = self._layout.parked(self.durable, sequence, "*")
+        await asked(self._jetstream.purge(self._layout.state, filter=pattern))
+        self._aside.discard(sequence)
 
     def _is_in_hand(self, sequence: int) -> bool:
         putting = (hand.sequence for hand in self._putting.values())
@@ -496,11 +545,14 @@ class SharedConsumer:
         if mail is None:
             raise JournalUnavailable(f"the consumer {self.durable} of the stream {self._layout.mail} is gone")
         self._delivered = max(self._delivered, mail.delivered.stream_seq)
+        self._floor = mail.ack_floor.stream_seq
         self._returned.clear()
         mine = sum(not hand.key[0] for _, hand in self._claimed.values()) + len(self._fresh)
         self._others = max(0, mail.num_ack_pending - mine)
         await self._refresh_waiting()
-        return mail.ack_floor.stream_seq
+        parked = await self._subjects(self._layout.parked(self.durable, "*", "*"))
+        self._aside = {int(each.split(".")[-2]) for each in parked}
+        return self._floor
 
     async def _refresh_waiting(self) -> None:
         before = set(self._turns)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mailbell.clock import Clock
 from mailbell.errors import StartupError
+from mailbell.settings import IoServerSettings, WebSettings
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -61,6 +62,17 @@ class TlsContext:
     def current(self) -> ssl.SSLContext:
         """The context for a new handshake."""
         return self._context
+
+    def following(self) -> ssl.SSLContext:
+        """A context for a server that is given one for good: each handshake looks for the newest."""
+        context = self._read()
+
+        def choose(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+            self.follow()
+            connection.context = self._context
+
+        context.sni_callback = choose
+        return context
 
     def follow(self) -> None:
         """Read the certificate again when its files have changed; one that is no use leaves the last one."""
@@ -231,3 +243,12 @@ def _write(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def certificate_of(
+    settings: IoServerSettings | WebSettings, folder: Path, hostname: str, clock: Clock
+) -> Certificate:
+    """The user's own certificate, else that of the data folder."""
+    if settings.certificate is not None and settings.key is not None:
+        return Certificate(settings.certificate, settings.key)
+    return SelfSigned(folder, hostname, clock)

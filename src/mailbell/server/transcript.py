@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from operator import attrgetter
 
 from mailbell.clock import Clock
+from mailbell.minutes import Minutes
 from mailbell.reception import Line, Session
 from mailbell.smtp.events import Said, shown
 from mailbell.smtp.replies import Reply
@@ -108,6 +109,8 @@ class Transcripts:
         self._good: deque[Transcript] = deque(maxlen=keep)
         self._open: dict[int, Transcript] = {}
         self._next = 1
+        self.refused = Minutes()
+        """Connections that brought no mail."""
 
     def begin(self, ioserver: str, ip: str, port: int) -> Transcript:
         """Open a transcript for a new connection."""
@@ -121,6 +124,8 @@ class Transcripts:
         transcript.ended_at = self._clock.time()
         transcript.outcome = outcome
         (self._failed if transcript.failed else self._good).append(transcript)
+        if transcript.failed:
+            self.refused.add(self._clock.monotonic())
         self._open.pop(transcript.id, None)
 
     def __iter__(self) -> Iterator[Transcript]:

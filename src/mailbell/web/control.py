@@ -13,16 +13,21 @@ from aiohttp import web
 
 from mailbell.errors import ListenError
 from mailbell.web.routing import Route, Router
-from mailbell.web.service import STOP
+from mailbell.web.streams import STOP, Streams
 from mailbell.web.sunpath import NAME, address
+
+LARGEST = 2**28
+"""The most octets of a request: a mail that is imported may be large, and who may ask may do all."""
 
 
 class ControlSocket:
     """Answers on `control.sock` of the data folder, which must be locked: what is there is stale."""
 
-    def __init__(self, folder: Path, routes: Sequence[Route]) -> None:
+    def __init__(self, folder: Path, routes: Sequence[Route], streams: Streams | None = None) -> None:
+        """`streams`: those of the routes, which end on stop."""
         self._folder = folder
-        application = web.Application()
+        self._streams = streams or Streams()
+        application = web.Application(client_max_size=LARGEST)
         application.router.add_route("*", "/{path:.*}", Router(routes).answer)
         self._runner = web.AppRunner(
             application, access_log=None, shutdown_timeout=STOP, handle_signals=False
@@ -46,6 +51,7 @@ class ControlSocket:
     async def stop(self) -> None:
         """Stop answering, and leave no socket behind."""
         self._server.close()
+        self._streams.close()
         await self._runner.cleanup()
         (self._folder / NAME).unlink(missing_ok=True)
 

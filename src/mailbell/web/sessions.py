@@ -1,14 +1,22 @@
 """The transcripts of SMTP connections through the API: `GET /api/v1/sessions` and `/api/v1/sessions/{id}`."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from mailbell.reception import Line, Reception, Session
-from mailbell.web.routing import Route
+from mailbell.web import requests
+from mailbell.web.routing import Route, reply
 
-LIMIT = 100
+
+class Wanted(requests.Query, frozen=True, kw_only=True):
+    """Which connections."""
+
+    failed: Annotated[bool, Meta(description="Only those that brought no mail.")] = False
+    limit: Annotated[int, Meta(ge=0, le=10**9, description="The most that are answered.")] = 100
 
 
 class Sessions(msgspec.Struct, frozen=True):
@@ -21,21 +29,19 @@ def routes(reception: Reception) -> list[Route]:
     """Make the routes."""
 
     async def many(request: web.Request) -> web.Response:
-        failed = request.query.get("failed", "") == "true"
-        limit = request.query.get("limit", str(LIMIT))
-        if not limit.isdecimal() or len(limit) > 9:
-            raise web.HTTPBadRequest(text="limit is a whole number")
-        return _json(Sessions(await reception.sessions(int(limit), failed=failed)))
+        """The last connections, newest first."""
+        asked = requests.query(request, Wanted)
+        return reply(Sessions(await reception.sessions(asked.limit, failed=asked.failed)))
 
     async def one(_request: web.Request, number: str) -> web.Response:
+        """A connection, and what was said on it."""
         found = await reception.session(int(number)) if number.isdecimal() and len(number) < 19 else None
         if found is None:
             raise web.HTTPNotFound(text=f"there is no session {number[:20]}; the last ones are kept")
         lines = [Line(round(line.at, 3), line.mark, line.text) for line in found.lines or ()]
-        return _json(msgspec.structs.replace(found, lines=lines))
+        return reply(msgspec.structs.replace(found, lines=lines))
 
-    return [Route("GET", "/api/v1/sessions", many), Route("GET", "/api/v1/sessions/{number}", one)]
-
-
-def _json(value: object) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json")
+    return [
+        Route("GET", "/api/v1/sessions", many, Sessions, query=Wanted),
+        Route("GET", "/api/v1/sessions/{number}", one, Session),
+    ]

@@ -1,15 +1,15 @@
 """`GET /api/v1/status`: how the whole is doing, in one answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 from aiohttp import web
 
-from mailbell.journal.base import Journal
-from mailbell.reception import IoServerStatus, Reception
-from mailbell.web.routing import Route
-from mailbell.web.sinks import Delivery, Status, status_of
+from mailbell.reception import IoServerStatus
+from mailbell.web.ports import Engine
+from mailbell.web.routing import Route, reply
+from mailbell.web.sinks import Status, status_of
 
 
 class JournalStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,29 +29,25 @@ class Whole(msgspec.Struct, frozen=True, kw_only=True):
     sinks: list[Status]
 
 
-def route(
-    version: str,
-    folder: Path,
-    journal: Journal,
-    reception: Reception,
-    deliveries: Mapping[str, Delivery],
-) -> Route:
+def route(engine: Engine) -> Route:
     """Make the route."""
 
     async def handler(_request: web.Request) -> web.Response:
+        """How the whole is doing."""
+        journal = engine.journal
         whole = Whole(
-            version=version,
-            ioservers=await reception.ioservers(),
+            version=engine.version,
+            ioservers=await engine.reception.ioservers(),
             journal=JournalStatus(
                 last_sequence=journal.last_sequence,
-                size=_size(folder),
-                trouble=await reception.trouble(),
+                size=_size(engine.folder),
+                trouble=await engine.reception.trouble(),
             ),
-            sinks=[await status_of(name, each) for name, each in deliveries.items()],
+            sinks=[await status_of(name, each) for name, each in engine.deliveries.items()],
         )
-        return web.Response(body=msgspec.json.encode(whole), content_type="application/json")
+        return reply(whole)
 
-    return Route("GET", "/api/v1/status", handler)
+    return Route("GET", "/api/v1/status", handler, Whole)
 
 
 def _size(folder: Path) -> int:
