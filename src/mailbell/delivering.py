@@ -11,7 +11,6 @@ import logging
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -201,12 +200,13 @@ class Delivering:
     def _engine(self) -> "Engine":
         """What delivers, for the API."""
         from mailbell.web.ports import Availability, Engine
+        from mailbell.web.times import moment_of
 
         async def availability() -> Availability:
             found = self.activity.lease.standing
             if found.mode == "single":
                 return Availability(mode="single", active=True, node=None, since=None, holder=None)
-            since = datetime.fromtimestamp(found.since, UTC).isoformat(timespec="milliseconds")
+            since = moment_of(found.since)
             return Availability(
                 mode=found.mode, active=found.active, node=found.node, since=since, holder=found.holder
             )

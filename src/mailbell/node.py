@@ -28,6 +28,7 @@ MARK = "node"
 """The file in the data folder that tells this node from others, also from one of its name."""
 
 CHECK_PATIENCE = 0.0
+"""Seconds for which `check` waits for servers that are not there."""
 
 logger = logging.getLogger("mailbell")
 
@@ -86,7 +87,9 @@ async def problems(settings: JournalSettings) -> tuple[list[str], list[str]]:
         api = JetStream(link)
         wrong = await stream.inspect(api, layout)
         info = await api.stream(layout.mail)
-        return wrong, [] if info is None else list(stream.cautions(info, settings))
+        config = layout.streams()[0] if info is None else info.config
+        made = ["the stream is made at the first start"] if info is None else []
+        return wrong, [*made, *stream.cautions(config, settings)]
     except (NatsUnavailable, JetStreamError) as error:
         return [f"journal: {error}"], []
     finally:

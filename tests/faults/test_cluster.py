@@ -10,6 +10,7 @@ import os
 import random
 import re
 import signal
+import smtplib
 import time
 import urllib.error
 import urllib.request
@@ -22,7 +23,7 @@ import msgspec
 import pytest
 
 from tests.e2e.test_kill import more, send_for_ever
-from tests.natsd import running
+from tests.natsd import NatsCluster, clustered, running
 from tests.proxy import Proxy, proxied
 from tests.service import Service, start
 from tests.tools import free_port
@@ -315,3 +316,70 @@ async def test_failovers_under_load(tmp_path: Path, times: int, which: str, slac
             f"{which}: {times} failovers in {max(took):.2f} s at most, {sum(took) / times:.2f} s on average"
         )
         assert max(took) <= LEASE + slack, took
+
+
+STREAMS = tuple(
+    f"{prefix}MAILBELL{suffix}" for prefix, suffix in (("", ""), ("", "_STATE"), ("KV_", "_LEASE"))
+)
+
+
+async def whole(cluster: NatsCluster) -> None:
+    """Every server has all of it again."""
+    await cluster.whole(*STREAMS)
+
+
+async def answers(house: House, path: str, status: int) -> None:
+    """Wait until all nodes answer like this."""
+    async with asyncio.timeout(PATIENCE):
+        for node in house.nodes:
+            while (await node.ask(path))[0] != status:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("which", ["wheel", pytest.param("debian", marks=pytest.mark.faults)])
+async def test_servers_killed_and_restarted_under_load(tmp_path: Path, which: str) -> None:
+    """One: hardly a mail is refused. Two: 451 until one of them is back. Then all in turn, as for an upgrade."""
+    async with clustered(tmp_path, which) as cluster:
+        ports = [server.port for server in cluster.servers]
+        async with house(tmp_path, ports, replicas=3, lease=10.0) as nodes:
+            await nodes.active()
+            await whole(cluster)
+            nodes.load()
+            await more(nodes.acknowledged, 50)
+
+            await cluster.servers[0].kill()
+            await more(nodes.acknowledged, 100)
+            await cluster.servers[0].start()
+            await whole(cluster)
+
+            for server in cluster.servers[:2]:
+                await server.kill()
+            await answers(nodes, "/readyz", 503)
+            said = await asyncio.to_thread(_refused, nodes.nodes[0].port)
+            assert said.startswith("451 4.3.0"), said
+            for server in cluster.servers[:2]:
+                await server.start()
+            await answers(nodes, "/readyz", 200)
+            await more(nodes.acknowledged, 100)
+            await whole(cluster)
+
+            for server in cluster.servers:
+                await server.stop()
+                await more(nodes.acknowledged, 20)
+                await server.start()
+                await whole(cluster)
+            await more(nodes.acknowledged, 20)
+            await nodes.rest()
+            await nodes.everything()
+            nodes.check_terms()
+
+
+def _refused(port: int) -> str:
+    """What a client is told that wants to send a mail."""
+    with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
+        client.ehlo()
+        code, text = client.mail("a@lan")
+        if code == 250:
+            client.rcpt("b@lan")
+            code, text = client.data(b"Subject: n0-c0-0\r\n\r\n")
+        return f"{code} {text.decode()}"

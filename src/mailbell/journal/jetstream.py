@@ -180,7 +180,7 @@ class JetStreamJournal:
         """
         layout = Layout(settings.stream, settings.replicas)
         info = await until_there(lambda: stream.prepare(JetStream(link), layout), patience)
-        for line in stream.cautions(info, settings):
+        for line in stream.cautions(info.config, settings):
             logger.warning("%s", line)
         journal = cls(receives, link, layout, settings, clock, node, lease, term, info)
         journal._start()

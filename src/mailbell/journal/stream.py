@@ -10,8 +10,8 @@ key-value bucket MAILBELL_LEASE   who is active (mailbell.lease.jetstream)
 """
 
 import logging
-from collections.abc import Awaitable, Iterator
-from typing import TypeVar
+from collections.abc import Awaitable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -162,6 +162,10 @@ async def prepare(jetstream: JetStream, layout: Layout) -> StreamInfo:
 
 async def inspect(jetstream: JetStream, layout: Layout) -> list[str]:
     """What is wrong with what is there, a line each; makes nothing."""
+    if layout.replicas > 1 and not jetstream.link.clustered:
+        where = jetstream.link.options.addresses
+        remedy = "start more servers, or set replicas = 1"
+        return [f"journal.replicas = {layout.replicas}, and nats {where} is no cluster; {remedy}"]
     found = [await jetstream.stream(str(each["name"])) for each in layout.streams()]
     return [line for info in found if info is not None for line in shortcomings(info, layout)]
 
@@ -191,9 +195,8 @@ def shortcomings(info: StreamInfo, layout: Layout) -> Iterator[str]:
         )
 
 
-def cautions(info: StreamInfo, settings: JournalSettings) -> Iterator[str]:
-    """What works, but is less than one may think."""
-    config = info.config
+def cautions(config: Mapping[str, Any], settings: JournalSettings) -> Iterator[str]:
+    """What works, but is less than one may think, of the stream of the mail."""
     if config["num_replicas"] == 1 and not settings.synced:
         yield (
             f"the stream {config['name']} has one replica: unless its server has sync_interval: always, it "

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from mailbell.errors import MailbellError
-from mailbell.remote.nats import NatsLink, NatsUnavailable
+from mailbell.remote.nats import NatsLink, NatsUnavailable, NobodyThere
 
 PREFIX = "$JS.API"
 WITHIN = 5.0
@@ -103,7 +103,12 @@ class JetStream:
     async def ask(self, subject: str, body: object = None, *, within: float = WITHIN) -> bytes:
         """Call the API; the JSON of the answer."""
         payload = b"" if body is None else msgspec.json.encode(body)
-        answer = await self.link.request(f"{PREFIX}.{subject}", payload, within=within)
+        try:
+            answer = await self.link.request(f"{PREFIX}.{subject}", payload, within=within)
+        except NobodyThere:
+            where = f"nats {self.link.options.addresses}"
+            remedy = "add jetstream { store_dir: … } to the server's settings"
+            raise NobodyThere(f"{where}: JetStream is not enabled there, or not for us: {remedy}") from None
         _raise(answer.data)
         return answer.data
 

@@ -32,6 +32,10 @@ class NatsUnavailable(MailbellError):
     """There is no connection to NATS, or it did not answer in time."""
 
 
+class NobodyThere(NatsUnavailable):
+    """The server runs, and has nobody who answers at this subject."""
+
+
 class NatsOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Where, and who we are there. `nkey` is a file with the seed, `credentials` one of `nsc`."""
 
@@ -93,6 +97,11 @@ class NatsLink:
             raise NatsUnavailable(f"not connected to nats {self.options.addresses}")
         return self._client
 
+    @property
+    def clustered(self) -> bool:
+        """Whether the server is one of several; they say so when they greet."""
+        return bool(self.client._server_info.get("cluster"))  # noqa: SLF001  nats-py keeps it to itself
+
     async def start(self) -> None:
         """Connect, and stay so; NatsUnavailable says why that is not possible now."""
         await self._connect()
@@ -139,7 +148,7 @@ class NatsLink:
         finally:
             self._waiting.pop(token, None)
         if message.headers and message.headers.get("Status") == NO_RESPONDERS and not message.data:
-            raise NatsUnavailable(f"nats {self.options.addresses}: nobody answers at {subject}")
+            raise NobodyThere(f"nats {self.options.addresses}: nobody answers at {subject}")
         return message
 
     async def publish(self, subject: str, payload: bytes = b"", reply: str = "") -> None:
