@@ -128,6 +128,8 @@ class JetStreamJournal:
         self._large = Large(self._jetstream, layout)
         self._created = info.created
         self._last = info.state.last_seq
+        self._distrusts = receives.last_sequence > info.state.last_seq
+        """The receiving half knows of another stream, which there was before this one."""
         self._trimmer = Trimmer(self._jetstream, layout, self._large, settings, clock)
         self._consumers: dict[str, SharedConsumer] = {}
         self._recent = Recent(RECENT_OCTETS)
@@ -203,7 +205,7 @@ class JetStreamJournal:
     @property
     def last_sequence(self) -> int:
         """The sequence of the newest mail, as far as is known here; 0 when there has been none."""
-        return max(self._last, self._receives.last_sequence)
+        return max(self._last, 0 if self._distrusts else self._receives.last_sequence)
 
     @property
     def trouble(self) -> JournalError | None:
@@ -216,6 +218,10 @@ class JetStreamJournal:
 
     def stored_up_to(self, sequence: int) -> None:
         """Hear of the newest mail."""
+        if not self._distrusts:
+            self._saw(sequence)
+
+    def _saw(self, sequence: int) -> None:
         self._last = max(self._last, sequence)
 
     async def read(self, sequence: int) -> Mail:
@@ -349,7 +355,7 @@ class JetStreamJournal:
 
     def _see(self, sequence: int, body: bytes) -> None:
         """Mail that came along with its event need not be read."""
-        self.stored_up_to(sequence)
+        self._saw(sequence)
         meta, raw = stream.decode(body)
         if meta.large is None:
             self._recent.add(sequence, stream.whole(meta, raw))
@@ -374,7 +380,7 @@ class JetStreamJournal:
         """How far the stream has come, and whether it still is the same one."""
         info = await self._jetstream.stream(self.layout.mail)
         if info is not None and info.created == self._created:
-            self.stored_up_to(info.state.last_seq)
+            self._saw(info.state.last_seq)
             return
         what = "is gone" if info is None else "is another one than at the start"
         if self.broken is None:
