@@ -70,6 +70,7 @@ async def open_delivering(
         node=name(settings),
         lease=settings.ha.lease,
         term=activity.term,
+        starting=True,
     )
     stack.push_async_callback(clustered.close)
     lease.before_renewal = clustered.keep

@@ -184,9 +184,6 @@ async def test_a_stream_that_is_replaced_under_a_node(tmp_path: Path, processes:
             assert await one.service.ended() == 1
             return
         await one.service.line("the delivering process has died")
-        await one.service.line(
-            "another journal; it is made anew|belongs to another journal|is active", count=2
-        )
         await until_it_takes_mail(one.port, True)
         await asyncio.to_thread(send, one.port, "n1-c1-999999")
         async with asyncio.timeout(PATIENCE):
