@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import nkeys
+import nkeys  # type: ignore[import-untyped]
 import pytest
 from nats.aio.client import Client
 
@@ -140,7 +140,7 @@ async def test_a_credentials_file(tmp_path: Path) -> None:
     )
     credentials = tmp_path / "user.creds"
     credentials.write_text(
-        f"-----BEGIN NATS USER JWT-----\n{_jwt(account, user, {'type': 'user'})}\n"
+        f"-----BEGIN NATS USER JWT-----\n{_jwt(account, user, {'type': 'user', 'subs': -1, 'data': -1, 'payload': -1})}\n"
         "------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n"
         f"{user.seed.decode()}\n------END USER NKEY SEED------\n"
     )
