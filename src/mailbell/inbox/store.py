@@ -14,6 +14,8 @@ import msgspec
 from mailbell.errors import DataError
 from mailbell.inbox.projection import Row
 from mailbell.inbox.query import compile_query
+from mailbell.inbox.vocabulary import SCHEMA as VOCABULARY
+from mailbell.inbox.vocabulary import Lookup, Vocabulary
 from mailbell.journal.files import (
     Schema,
     execute_rows,
@@ -28,6 +30,9 @@ from mailbell.mailbox import Entry, Page, Search, Summary, Which
 WORDS = ("subject", "sender", "recipient", "cc", "bcc", "reply_to", "message_id", "body")
 COUNTED = 10_000
 """A search counts up to here: to look at a million hits takes longer than anybody waits for a page."""
+
+TOKENIZER = "unicode61 remove_diacritics 2"
+"""1, its default, leaves letters with two marks as they are: Vietnamese has them."""
 
 PORTION = 500
 """The most rows that one transaction removes, so that new mail does not wait for long."""
@@ -48,8 +53,11 @@ SCHEMA = Schema(
                 name text not null collate nocase, sequence integer not null,
                 primary key (name, sequence)) without rowid""",
             "create index tagged on tag (sequence)",
-            f"create virtual table words using fts5 ({', '.join(WORDS)}, tokenize = 'unicode61')",
+            "create index attached on mail (sequence) where attachments > 0",
+            "create index inlined on mail (sequence) where inline > 0",
+            f"create virtual table words using fts5 ({', '.join(WORDS)}, tokenize = '{TOKENIZER}')",
             "insert into words (words, rank) values ('automerge', 16)",  # 1.5 times as fast
+            *VOCABULARY,
             "create table state (position integer not null, total integer not null, unread integer not null)",
             "insert into state values (0, 0, 0)",
             """create trigger arrived after insert on mail begin
@@ -100,7 +108,8 @@ class IndexFile:
     def _open(self) -> sqlite3.Connection:
         connection = open_writer(self.path, SCHEMA, "NORMAL")
         with starting(self.path):
-            connection.execute("select position from state").fetchone()
+            connection.execute("select position from state, word limit 1").fetchone()
+        self._vocabulary = Vocabulary(connection)
         return connection
 
     def position(self) -> int:
@@ -112,9 +121,12 @@ class IndexFile:
         """Store mails, without those that were there before, and go on to this position."""
         with transaction(self._connection) as db:
             known = self.position()
-            for table, found in _tables([row for row in rows if row.sequence > known]):
+            new = [row for row in rows if row.sequence > known]
+            for table, found in _tables(new):
                 execute_rows(db, f"insert or ignore into {table} values {{}}", found)  # noqa: S608  ours
+            words = self._vocabulary.learn(text for row in new for text in row.words)
             db.execute("update state set position = max(position, ?)", (position,))
+        self._vocabulary.remember(words)
 
     def set_read(self, which: Which, read: bool) -> list[str]:
         """Mark; the IDs of those that it is news for, unless all were meant."""
@@ -176,7 +188,7 @@ class IndexFile:
     def _hits(self, which: Which, also: str, limit: int = -1) -> list[tuple[int, str]]:
         """Sequence and ID of the rows for which this condition holds too."""
         found: list[tuple[int, str]] = []
-        for selected in _selections(which):
+        for selected in _selections(which, self._connection):
             found += self._connection.execute(
                 f"select mail.sequence, mail.id from {selected.tables}"  # noqa: S608
                 f" where {selected.where} and {also} limit {limit}",
@@ -221,7 +233,7 @@ class IndexReader:
 
     def page(self, search: Search | None, start: int, limit: int, before: int) -> Page:
         """See Mailbox.page."""
-        selected = _select(search)
+        selected = _select(search, self._connection)
         if before:
             selected.where += " and mail.created < ?"
             selected.values.append(before)
@@ -238,7 +250,9 @@ class IndexReader:
 
     def find(self, ids: Sequence[str]) -> tuple[Entry, ...]:
         """The mails with these IDs."""
-        return tuple(entry for each in _selections(ids) for entry in self._entries(each, 0, 0))
+        return tuple(
+            entry for each in _selections(ids, self._connection) for entry in self._entries(each, 0, 0)
+        )
 
     def sequences(self, after: int, limit: int) -> list[int]:
         """The first `limit` sequences after this one."""
@@ -307,10 +321,10 @@ def _entry(sequence: int, summary: bytes, read: int, tags: str) -> Entry:
     return Entry(sequence, _decode(summary), bool(read), tuple(sorted(_decode_tags(tags))))
 
 
-def _selections(which: Which) -> Iterator[Selected]:
+def _selections(which: Which, connection: sqlite3.Connection) -> Iterator[Selected]:
     """The rows; IDs in portions that one statement takes."""
     if which is None or isinstance(which, Search):
-        yield _select(which)
+        yield _select(which, connection)
         return
     newest = "select id from mail order by sequence desc limit 1"
     if "latest" in which:
@@ -325,11 +339,11 @@ def _portions(ids: Iterable[str]) -> Iterator[tuple[str, ...]]:
         yield tuple(clean[start : start + PORTION])
 
 
-def _select(search: Search | None) -> Selected:
+def _select(search: Search | None, connection: sqlite3.Connection) -> Selected:
     """The rows that a query finds. The words, where there are some, lead: FTS5 yields them newest first."""
     if search is None:
         return Selected("mail", "1", [])
-    condition = compile_query(search)
+    condition = compile_query(search, Lookup(connection))
     where = " and ".join(condition.where) or "1"
     if not condition.match:
         return Selected("mail", where, condition.values)
