@@ -199,6 +199,7 @@ class Delivering:
             item=self._feed.item,
             deliveries=self.deliveries,
             reception=self._reception,
+            find=None if self.inbox is None else self.inbox.sequence_of,
             head=self._mark,
             arrivals=self._monitor,
             points=self._state.points,
