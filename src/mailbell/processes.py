@@ -19,6 +19,7 @@ from typing import Any
 
 from mailbell.errors import MailbellError, StartupError
 from mailbell.journal.folder import DataFolder
+from mailbell.journal.writer import Writer
 from mailbell.link import Link, LinkLost
 from mailbell.receiving import Receiving
 from mailbell.settings import ServiceSettings
@@ -119,10 +120,13 @@ class DeliveringProcess:
 
     def _handlers(self) -> dict[str, Callable[..., Any]]:
         it, writer = self._receiving, self._receiving.writer
+        own: dict[str, Callable[..., Any]] = (
+            {"remove": writer.remove, "shrink": writer.shrink} if isinstance(writer, Writer) else {}
+        )
         return {
+            **own,
             "append": writer.append,
-            "remove": writer.remove,
-            "shrink": writer.shrink,
+            "ha_active": it.ha_active,
             "ioservers": it.ioservers,
             "trouble": it.trouble,
             "sessions": lambda limit, failed: it.sessions(limit, failed=failed),

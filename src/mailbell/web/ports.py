@@ -60,7 +60,7 @@ class Delivery(Protocol):
     @property
     def tally(self) -> Tally: ...
     @property
-    def state(self) -> Literal["up", "down", "paused"]: ...
+    def state(self) -> Literal["up", "down", "paused", "standby"]: ...
     @property
     def rate(self) -> float: ...
     @property
@@ -127,12 +127,13 @@ class Point(Protocol):
 
 
 class Availability(msgspec.Struct, frozen=True, kw_only=True):
-    """High availability: how this node stands. `since`: RFC 3339."""
+    """High availability: how this node stands. `since`: RFC 3339; `holder`: the active node, where known."""
 
     mode: Literal["single", "active-standby", "all-active"]
     active: bool
     node: str | None
     since: str | None
+    holder: str | None
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
