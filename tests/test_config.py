@@ -379,6 +379,24 @@ def read_sinks(**sinks: dict[str, Any]) -> tuple[object, list[str]]:
     return reader.table({"sinks": sinks}, (Sinks,), ""), reader.problems
 
 
+def test_the_id_of_imported_mail_is_no_io_servers() -> None:
+    reserved = "ioservers.import: this ID is that of imported mail; choose another"
+    assert problems("[ioservers.import]\nport = 2525") == [reserved]
+
+
+def test_scripts_of_the_command_line_come_on_top(tmp_path: Path) -> None:
+    (tmp_path / "my bell.${x}.py").touch()
+    settings = load(
+        write(SINK.replace("sinks.a", "sinks.b")), scripts=[Path("a.js"), Path("my bell.${x}.py")]
+    )
+    assert list(settings.sinks) == ["b", "a", "my-bell---x-"]
+    assert settings.sinks["my-bell---x-"] == ScriptSettings(path=tmp_path / "my bell.${x}.py")
+    already = "--script: there is a sink a already; give the file a.js another name"
+    assert problems(SINK, scripts=[Path("a.js")]) == [already]
+    [missing] = problems("", scripts=[Path("none.js")])
+    assert missing == f"sinks.none.path: no such file: {tmp_path / 'none.js'}"
+
+
 def test_the_type_chooses_among_several_kinds() -> None:
     sinks, wrong = read_sinks(a={"type": "hook", "timeout": 2}, b={"type": "broker", "headers": {"X y": 1}})
     assert not wrong

@@ -750,4 +750,11 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
         PositiveSize,
         Meta(description="The most memory for messages on their way in; above it connections pause."),
     ] = Size(256 * 2**20)
+    processes: Annotated[
+        Literal[1, 2],
+        Meta(
+            description="2: delivering has a process of its own, and never holds up SMTP; 1: less memory, "
+            "for a small box."
+        ),
+    ] = 2
     sinks: dict[str, AnySink] = {}

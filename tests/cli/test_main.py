@@ -41,6 +41,7 @@ def test_help_names_every_command_in_order() -> None:
     assert listed == [
         "serve",
         "check",
+        "doctor",
         "send",
         "convert",
         "events",
@@ -49,6 +50,10 @@ def test_help_names_every_command_in_order() -> None:
         "replay",
         "sinks",
         "user",
+        "backup",
+        "restore",
+        "export",
+        "import",
         "settings",
         "version",
     ]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mailbell import app as app_module
+from mailbell import delivering
 from mailbell.errors import MailGone
 from mailbell.settings import Duration, JournalSettings, ServiceSettings, WebhookSettings
 from tests.tools import free_port
@@ -20,7 +20,7 @@ async def until_left(api: Api, count: int) -> None:
 
 
 async def test_through_journal_and_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "TRIM_EVERY", 0.05)
+    monkeypatch.setattr(delivering, "TRIM_EVERY", 0.05)
     plain = settings(tmp_path)
     fields = {name: getattr(plain, name) for name in plain.__struct_fields__}
     hour = ServiceSettings(**{**fields, "journal": JournalSettings(max_age=Duration(3600))})
@@ -39,11 +39,11 @@ async def test_through_journal_and_index(tmp_path: Path, monkeypatch: pytest.Mon
         assert await api.subjects("/api/v1/search?query=unique") == ["unique4"]
         assert (await api.get("/api/v1/info"))["Messages"] == 1
         with pytest.raises(MailGone):
-            await api.app.journal.read(1)
+            await api.delivering.journal.read(1)
 
 
 async def test_what_is_yet_to_be_delivered_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "TRIM_EVERY", 0.05)
+    monkeypatch.setattr(delivering, "TRIM_EVERY", 0.05)
 
     plain = settings(tmp_path)
     fields = {name: getattr(plain, name) for name in plain.__struct_fields__}
@@ -55,6 +55,6 @@ async def test_what_is_yet_to_be_delivered_stays(tmp_path: Path, monkeypatch: py
         assert len(await api.ids()) == 3
         ahead = api.app.clock.time
         monkeypatch.setattr(api.app.clock, "time", lambda: ahead() + 3601)
-        trimmed = [await api.app.journal.trim() for _ in range(3)]
+        trimmed = [await api.delivering.journal.trim() for _ in range(3)]
         assert trimmed == [0, 0, 0]
         assert len(await api.ids()) == 3

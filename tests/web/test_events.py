@@ -79,7 +79,7 @@ async def test_what_retention_has_removed_is_passed_over(api: Api) -> None:
     for number in range(250):
         await api.mail(f"n{number}")
     await api.get("/api/v1/messages")
-    journal = api.app.journal
+    journal = api.delivering.journal
     journal._settings = JournalSettings(max_size=Size(1))
     await journal.trim()
     async with listening(api.http, f"{api.url}/api/v1/events?follow=false", "0") as events:

@@ -44,14 +44,15 @@ async def test_what_happens_is_told(api: Api) -> None:
 
 
 async def test_nobody_is_kept_who_has_gone(api: Api) -> None:
-    assert api.app.inbox
+    inbox = api.delivering.inbox
+    assert inbox
     for _ in range(3):
         async with api.http.ws_connect(f"{api.url}/api/events"):
             pass
     await api.mail("one")
     await api.get("/api/v1/messages")
     async with asyncio.timeout(5):
-        while api.app.inbox._listeners:
+        while inbox._listeners:
             await api.get("/api/v1/messages")
 
 
@@ -68,7 +69,7 @@ async def test_one_who_does_not_read_is_dropped(api: Api, monkeypatch: pytest.Mo
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     assert b"101" in await reader.readline()
-    inbox = api.app.inbox
+    inbox = api.delivering.inbox
     assert inbox is not None
     async with api.http.ws_connect(f"{api.url}/api/events") as other, asyncio.timeout(60):
         for round_ in range(60):
@@ -84,7 +85,7 @@ async def test_one_who_does_not_read_is_dropped(api: Api, monkeypatch: pytest.Mo
 
 
 async def test_a_flood_becomes_one_request_to_look_again(api: Api) -> None:
-    inbox = api.app.inbox
+    inbox = api.delivering.inbox
     assert inbox is not None
     async with api.http.ws_connect(f"{api.url}/api/events") as socket:
         for number in range(5000):
@@ -96,7 +97,7 @@ async def test_a_flood_becomes_one_request_to_look_again(api: Api) -> None:
 
 
 async def test_while_nobody_listens_nothing_is_made(api: Api) -> None:
-    inbox, deliveries = api.app.inbox, api.app.deliveries
+    inbox, deliveries = api.delivering.inbox, api.delivering.deliveries
     assert inbox is not None
     async with api.http.ws_connect(f"{api.url}/api/events") as socket:
         await api.mail("one")

@@ -52,7 +52,7 @@ async def test_without_pillow_the_picture_itself_where_that_is_small(
     monkeypatch.setattr(thumbs, "find_spec", lambda _: None)
     assert not Thumbs()._scales
     await put(api, picture("PNG"))
-    item = await api.app._feed.item(1)
+    item = await api.delivering._feed.item(1)
     request = type("Request", (), {"headers": {}})()
     response = await Thumbs().answer(request, item, item.event.attachments[0])
     assert (response.content_type, response.body) == ("image/png", picture("PNG"))

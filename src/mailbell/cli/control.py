@@ -30,8 +30,12 @@ class _Connection(http.client.HTTPConnection):
 
 
 def ask(folder: Path, path: str, body: object = None) -> Any:
-    """GET from the server that runs on this data folder, or POST. MailbellError says so when none does."""
-    with _asked(folder, path, None if body is None else json.dumps(body)) as response:
+    """GET from the server that runs on this data folder, or POST: octets as they are, all else as JSON.
+
+    MailbellError says so when none runs.
+    """
+    plain = body if body is None or isinstance(body, bytes) else json.dumps(body)
+    with _asked(folder, path, plain) as response:
         return json.loads(response.read().decode())
 
 
@@ -60,7 +64,7 @@ def _line(response: http.client.HTTPResponse) -> bytes:
 def _asked(
     folder: Path,
     path: str,
-    body: str | None = None,
+    body: str | bytes | None = None,
     headers: dict[str, str] | None = None,
     timeout: float = TIMEOUT,
 ) -> Iterator[http.client.HTTPResponse]:

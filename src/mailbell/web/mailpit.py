@@ -235,10 +235,7 @@ class Mailpit:
 
     async def chaos(self, _request: web.Request) -> web.Response:
         """The failures made on purpose; of several I/O servers, those of the first."""
-        found = next(iter(self._parts.chaos()), None)
-        if found is None:
-            raise web.HTTPNotFound(text="there is no I/O server")
-        rules = found.settings
+        rules = await self._parts.reception.chaos()
         made = shapes.Triggers(
             sender=_trigger(rules.sender),
             recipient=_trigger(rules.recipient),
@@ -253,8 +250,7 @@ class Mailpit:
             name: _rule(trigger)
             for name, trigger in zip(body.__struct_fields__, msgspec.structs.astuple(body), strict=True)
         }
-        for each in self._parts.chaos():
-            each.settings = msgspec.structs.replace(each.settings, **rules)
+        await self._parts.reception.set_chaos(rules)
         return await self.chaos(request)
 
     async def alive(self, _request: web.Request) -> web.Response:
@@ -263,8 +259,9 @@ class Mailpit:
 
     async def ready(self, _request: web.Request) -> web.Response:
         """Whether it takes mail and the inbox is complete."""
-        if self._parts.journal.trouble is not None:
-            raise web.HTTPServiceUnavailable(text=str(self._parts.journal.trouble))
+        trouble = await self._parts.reception.trouble()
+        if trouble is not None:
+            raise web.HTTPServiceUnavailable(text=trouble)
         if not self._mailbox.ready:
             raise web.HTTPServiceUnavailable(text="the inbox's index is being made")
         return _ok()

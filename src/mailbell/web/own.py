@@ -15,7 +15,7 @@ def routes(engine: Engine, streams: Streams) -> list[Route]:
     return [
         status.route(engine),
         *Sinks(engine.journal, engine.deliveries).routes(),
-        *sessions.routes(engine.transcripts),
+        *sessions.routes(engine.reception),
         *Events(engine, streams).routes(),
         *Monitor(engine.tap, streams).routes(),
         *About(engine).routes(),
