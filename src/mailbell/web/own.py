@@ -3,6 +3,7 @@
 from mailbell.web import sessions, status
 from mailbell.web.about import About
 from mailbell.web.events import Events
+from mailbell.web.metrics import Metrics
 from mailbell.web.monitor import Monitor
 from mailbell.web.ports import Engine
 from mailbell.web.routing import Route
@@ -19,4 +20,5 @@ def routes(engine: Engine, streams: Streams) -> list[Route]:
         *Events(engine, streams).routes(),
         *Monitor(engine.tap, streams).routes(),
         *About(engine).routes(),
+        *Metrics(engine).routes(),
     ]
