@@ -93,7 +93,8 @@ class Delivering:
     async def start(self) -> None:
         """Take up the consumers: from here on no mail is missed. DataError when delivery.db is no use."""
         async with AsyncExitStack() as stack:
-            self.tap = stack.enter_context(_tap(self._clock))
+            if self._is_asked:
+                self.tap = stack.enter_context(_tap(self._clock))
             await self._start(stack)
             self._stack = stack.pop_all()
 
@@ -104,12 +105,19 @@ class Delivering:
         """
         for id_ in ioservers:
             await self.deliveries.listening(id_)
+        if not self._is_asked:
+            return None
         engine = self._engine()
         if self._control:
             await self._start_control(self._stack, engine)
         if self.inbox is None:
             return None
         return await self._start_web(self._stack, self.inbox, engine, ioservers[0])
+
+    @property
+    def _is_asked(self) -> bool:
+        """Whether anybody can ask. Else nothing of the API is imported, nor listens to the log."""
+        return self._control or self._settings.web.listen != "off"
 
     def stored(self, sequence: int) -> None:
         """Hear of the newest mail that is on stable storage."""
