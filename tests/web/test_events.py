@@ -12,6 +12,7 @@ import pytest
 from mailbell.app import App
 from mailbell.errors import JournalUnavailable
 from mailbell.event.convert import Converted
+from mailbell.journal.sqlite import SqliteJournal
 from mailbell.settings import JournalSettings, Size
 from tests.conftest import BOTH_LOOPS
 from tests.web.conftest import Api, serving, settings
@@ -82,6 +83,7 @@ async def test_what_retention_has_removed_is_passed_over(api: Api) -> None:
         await api.mail(f"n{number}")
     await api.get("/api/v1/messages")
     journal = api.delivering.journal
+    assert isinstance(journal, SqliteJournal)
     journal._settings = JournalSettings(max_size=Size(1))
     await journal.trim()
     async with listening(api.http, f"{api.url}/api/v1/events?follow=false", "0") as events:

@@ -92,6 +92,10 @@ class SqliteConsumer:
                 async with asyncio.timeout(self._until_due(ordered)):
                     await self._changed.wait()
 
+    def holds(self, claim: Claim) -> bool:
+        """Whether the claim still is ours."""
+        return claim.sequence in self._claimed
+
     def ack(self, claim: Claim) -> None:
         """Settle: delivered."""
         self._answer(claim)
