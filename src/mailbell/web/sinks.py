@@ -112,19 +112,19 @@ class Sinks:
 
     async def sinks(self, _request: web.Request) -> web.Response:
         """All sinks, and how each is doing."""
-        return reply([await status_of(name, each) for name, each in self._deliveries.items()])
+        return reply([status_of(name, each) for name, each in self._deliveries.items()])
 
     async def pause(self, _request: web.Request, name: str) -> web.Response:
         """Deliver nothing more until resumed, or the next start."""
         delivery = self._named(name)
         if delivery.paused is None:
             delivery.pause("asked for")
-        return reply(await status_of(name, delivery))
+        return reply(status_of(name, delivery))
 
     async def resume(self, _request: web.Request, name: str) -> web.Response:
         """Go on after a pause."""
         self._named(name).resume()
-        return reply(await status_of(name, self._named(name)))
+        return reply(status_of(name, self._named(name)))
 
     async def replay(self, request: web.Request, name: str) -> web.Response:
         """Deliver events once more: those parked, some by their numbers, or all since a moment."""
@@ -210,7 +210,7 @@ class Sinks:
         return self._deliveries[name]
 
 
-async def status_of(name: str, delivery: Delivery) -> Status:
+def status_of(name: str, delivery: Delivery) -> Status:
     """How this sink is doing."""
     tally, settings = delivery.tally, delivery.settings
     return Status(
@@ -221,7 +221,7 @@ async def status_of(name: str, delivery: Delivery) -> Status:
         state=delivery.state,
         paused=delivery.paused,
         lag=delivery.consumer.lag,
-        parked=len(await delivery.consumer.parked()),
+        parked=delivery.consumer.parked_count,
         delivered=tally.delivered,
         retried=tally.retried,
         rate=round(delivery.rate, 3),
