@@ -12,6 +12,7 @@ import platform
 import resource
 import shutil
 import signal
+import ssl
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -23,6 +24,7 @@ import msgspec
 from mailbell import __version__
 from mailbell.changes import changes
 from mailbell.clock import Clock, SystemClock
+from mailbell.config import effective
 from mailbell.delivery.alignment import Alignment
 from mailbell.delivery.consumer import Delivery
 from mailbell.delivery.deliveries import Deliveries
@@ -37,17 +39,18 @@ from mailbell.journal.base import Consumer
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.sqlite import SqliteJournal
 from mailbell.log import Log
+from mailbell.login.users import Authenticator, Users
 from mailbell.scripting.state import IoState
 from mailbell.server.ioserver import LIVE, IoServer, hostname
 from mailbell.server.memory import Budget
 from mailbell.server.tls import Certificate, SelfSigned, TlsContext
 from mailbell.server.transcript import Transcripts
-from mailbell.server.users import Authenticator, Users
 from mailbell.settings import IoServerSettings, ServiceSettings, SinkSettings, SmtpSettings, WebSettings
 from mailbell.sinks.base import Delivered
 
 if TYPE_CHECKING:
-    from mailbell.web.routing import Route
+    from mailbell.web.ports import Engine
+    from mailbell.web.tap import Tap
 
 STOP_SMTP = 5.0
 STOP_MONITOR = 1.0
@@ -155,6 +158,7 @@ class App:
         settings = self.settings
         folder = stack.enter_context(DataFolder(settings.data))
         stack.enter_context(Log(settings.log, folder.path, self.clock))
+        tap = stack.enter_context(_tap(self.clock))
         stack.callback(logger.info, "stopped")
         self.journal = await SqliteJournal.open(folder, settings.journal, self.clock)
         stack.push_async_callback(self.journal.close)
@@ -169,15 +173,19 @@ class App:
             stack.push_async_callback(server.stop, STOP_SMTP)
             self.ioservers[id_] = server
             await self.deliveries.listening(id_)
-        await self._start_control(stack, folder.path)
+        engine = self._engine(tap)
+        await self._start_control(stack, engine)
         if self.inbox is not None:
-            await self._start_web(stack, self.inbox)
+            await self._start_web(stack, self.inbox, engine)
 
-    async def _start_control(self, stack: AsyncExitStack, folder: Path) -> None:
+    async def _start_control(self, stack: AsyncExitStack, engine: "Engine") -> None:
         """The socket over which the command line asks what is going on."""
+        from mailbell.web import own
         from mailbell.web.control import ControlSocket  # with aiohttp, which takes its time to import
+        from mailbell.web.streams import Streams
 
-        control = ControlSocket(folder, self._own_routes())
+        streams = Streams()
+        control = ControlSocket(self.settings.data, own.routes(engine, streams), streams)
         try:
             await control.start()
         except ListenError as error:  # a shared folder of a virtual machine: no reason to take no mail
@@ -185,14 +193,33 @@ class App:
         else:
             stack.push_async_callback(control.stop)
 
-    def _own_routes(self) -> list["Route"]:
-        """How all is doing, a hand on the sinks, and what was said on the last connections."""
-        from mailbell.web import sessions, sinks, status  # with aiohttp
+    def _engine(self, tap: "Tap") -> "Engine":
+        """What delivers, for the API."""
+        from mailbell.web.ports import Availability, Engine
 
-        folder = self.settings.data
-        whole = status.route(__version__, folder, self.journal, self.ioservers, self.deliveries)
-        hand = sinks.Sinks(self.journal, self.deliveries).routes()
-        return [whole, *hand, *sessions.routes(self.transcripts)]
+        async def refused() -> list[int]:
+            return self.transcripts.refused.last_hour(self.clock.monotonic())
+
+        async def availability() -> Availability:
+            return Availability(mode="single", active=self.state.active, node=None, since=None)
+
+        return Engine(
+            version=__version__,
+            folder=self.settings.data,
+            clock=self.clock,
+            journal=self.journal,
+            item=self._feed.item,
+            deliveries=self.deliveries,
+            ioservers=self.ioservers,
+            transcripts=self.transcripts,
+            head=self._mark,
+            arrivals=self._monitor,
+            points=self.state.points,
+            refused=refused,
+            tap=tap,
+            availability=availability,
+            config=lambda: effective(self.settings),
+        )
 
     def _make_server(self, id_: str, settings: IoServerSettings, folder: Path) -> IoServer:
         users = None if settings.auth != "required" or settings.users is None else Users(settings.users)
@@ -205,14 +232,14 @@ class App:
             budget=self._budget,
             tls=None
             if settings.tls == "off"
-            else TlsContext(self._certificate(settings, folder), settings.tls_min),
+            else TlsContext(self._certificate(settings, folder, hostname(settings)), settings.tls_min),
             authenticator=None if users is None else Authenticator(users, self.clock),
         )
 
-    def _certificate(self, settings: IoServerSettings, folder: Path) -> Certificate:
+    def _certificate(self, settings: IoServerSettings | WebSettings, folder: Path, name: str) -> Certificate:
         if settings.certificate is not None and settings.key is not None:
             return Certificate(settings.certificate, settings.key)
-        return SelfSigned(folder, hostname(settings), self.clock)
+        return SelfSigned(folder, name, self.clock)
 
     async def _start_deliveries(self, stack: AsyncExitStack) -> None:
         settings = self.settings
@@ -220,9 +247,10 @@ class App:
         early = (id_ for id_, each in settings.ioservers.items() if each.startupevents)
         alignment = Alignment(["io", *settings.sinks], early)
         first = await self.journal.consumer("io")
-        mark = Watermark(first.position)
+        mark = self._mark = Watermark(lambda: first.position)
+        self._monitor = Monitor(self.state, self.clock)
         monitor = Delivery(
-            Monitor(self.state),
+            self._monitor,
             first,
             SinkSettings(),
             feed,
@@ -247,10 +275,10 @@ class App:
         stack.push_async_callback(self.inbox.close)
         keep_running(stack, "the inbox", self.inbox.run)
 
-    async def _start_web(self, stack: AsyncExitStack, inbox: Inbox) -> None:
+    async def _start_web(self, stack: AsyncExitStack, inbox: Inbox, engine: "Engine") -> None:
         """Where nobody has chosen the port, that it is taken is no reason to take no mail."""
-        from mailbell.web.ports import Parts  # with aiohttp, which takes its time to import
-        from mailbell.web.service import WebServer, home
+        from mailbell.web.ports import Parts
+        from mailbell.web.service import WebServer
 
         servers = list(self.ioservers.values())
         relay = next((each for each in self.settings.sinks.values() if isinstance(each, SmtpSettings)), None)
@@ -258,6 +286,7 @@ class App:
             mailbox=inbox,
             journal=self.journal,
             item=self._feed.item,
+            deliveries=self.deliveries,
             chaos=lambda: [server.chaos for server in servers],
             ioserver=servers[0].id,
             release=None if relay is None else Release(relay),
@@ -265,11 +294,7 @@ class App:
             version=__version__,
             database=str(self.settings.data / "index.db"),
         )
-        server = WebServer(
-            parts,
-            self.settings.web,
-            [home(__version__, servers[0].port), *self._own_routes()],
-        )
+        server = WebServer(parts, engine, self.settings.web, self._web_context())
         try:
             await server.start()
         except ListenError as error:
@@ -279,6 +304,13 @@ class App:
         else:
             stack.push_async_callback(server.stop)
             self.url = server.url
+
+    def _web_context(self) -> ssl.SSLContext | None:
+        """For HTTPS, by the same rules as SMTP."""
+        web = self.settings.web
+        if not web.tls:
+            return None
+        return TlsContext(self._certificate(web, self.settings.data, hostname()), "1.2").following()
 
     async def reload(self, settings: ServiceSettings) -> None:
         """Go on with these settings, as far as that needs no restart. No connection and no event is lost."""
@@ -352,6 +384,12 @@ class Release:
             await sink.stop()
         if not isinstance(outcome, Delivered):
             raise NotReleased(outcome.reason)
+
+
+def _tap(clock: Clock) -> "Tap":
+    from mailbell.web.tap import Tap  # with aiohttp, which takes its time to import
+
+    return Tap(clock)
 
 
 def _convert_options(settings: ServiceSettings) -> dict[str, ConvertOptions]:

@@ -25,7 +25,7 @@ from msgspec.structs import FieldInfo
 
 from mailbell.errors import ConfigError, StartupError
 from mailbell.event.template import Template
-from mailbell.server.passwords import parse
+from mailbell.login.passwords import parse
 from mailbell.settings import IoServerSettings, ServiceSettings, SinkSettings, dec_hook
 
 _BAD = object()
@@ -37,6 +37,7 @@ _SECRET = re.compile(
     r"password|passwd|secret|token|credential|authorization|cookie|[-_]key|headers|urls", re.IGNORECASE
 )
 _URL_PASSWORD = re.compile(r"(://[^:@/\s]*:)\S+@")
+_URL_USER = re.compile(r"(://)[^/\s]*@")
 _URL_PATH = re.compile(r"(://[^/?#\s]+)[/?#]\S+")
 _TOML_PLACE = re.compile(r"(.*) \(at (.*)\)", re.DOTALL)
 _TOML_REMEDIES = {
@@ -378,6 +379,30 @@ def _shown(value: object) -> str:
 def is_secret(key: str) -> bool:
     """Whether what stands under this key is nobody's business."""
     return _SECRET.search(key) is not None
+
+
+def effective(value: object, key: str = "") -> Any:
+    """Return settings as plain values to be shown, secrets as ***."""
+    match value:
+        case msgspec.Struct():
+            fields = {each.encode_name: getattr(value, each.name) for each in msgspec.structs.fields(value)}
+            config = value.__struct_config__
+            tag = {config.tag_field: config.tag} if config.tag_field else {}
+            return tag | effective(fields, key)
+        case dict():
+            return {name: effective(each, _join(key, name)) for name, each in value.items()}
+        case tuple() if key.endswith(".argv"):  # of a command: an argument may be a password
+            return [*value[:1], *("***" for _ in value[1:])]
+        case tuple():
+            return [effective(each, key) for each in value]
+        case str() if value and is_secret(key):
+            return "***"
+        case str():
+            return _URL_PATH.sub(r"\1/***", _URL_USER.sub(r"\1***@", value))
+        case Path():
+            return str(value)
+        case _:
+            return value
 
 
 def masked(written: object, key: str) -> str:

@@ -364,10 +364,42 @@ class WebSettings(Settings, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="Names that it is reached by; addresses and the machine's own name need no entry."),
     ] = ()
+    users: Annotated[
+        UsersPath | None,
+        Meta(description="Who may sign in: a users file, which `mailbell user` writes; none: nobody has to."),
+    ] = None
+    session: Annotated[PositiveDuration, Meta(description="How long one stays signed in.")] = Duration(
+        7 * 86400
+    )
     insecure: Annotated[
         bool,
-        Meta(description="true: `listen` may be open to other machines, and whoever reaches it reads all."),
+        Meta(
+            description="true: without `users`, `listen` may be open to other machines, which then read all."
+        ),
     ] = False
+    tls: Annotated[bool, Meta(description="true: HTTPS.")] = False
+    certificate: Annotated[
+        PemPath | None,
+        Meta(description="The certificate chain, PEM; none: a self-signed one in the data folder."),
+    ] = None
+    key: Annotated[PemPath | None, Meta(description="The certificate's private key, PEM.")] = None
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together: give both, or none")
+        if self.certificate is not None and not self.tls:
+            raise ValueError("certificate and key are for TLS: set tls = true, or remove them")
+        if not (self.insecure or self.users or self.listen == "off" or _is_loopback(self.listen)):
+            raise ValueError(
+                f'listen = "{self.listen}": whoever reaches this address could read all mail; give users, '
+                "listen on 127.0.0.1, or write insecure = true"
+            )
+
+
+def _is_loopback(listen: str) -> bool:
+    """Whether only this machine reaches it."""
+    host = listen.rpartition(":")[0].strip("[]")
+    return host == "localhost" or ipaddress.ip_address(host).is_loopback
 
 
 def _pattern(value: str) -> None:

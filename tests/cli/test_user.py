@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mailbell.cli.main import commands
-from mailbell.server.passwords import parse, verify
+from mailbell.login.passwords import parse, verify
 
 
 def run(*arguments: str, stdin: str | None = None) -> Result:

@@ -242,7 +242,7 @@ async def test_events_are_held_until_alignment_but_for_startupevents(
 
 
 async def test_sinks_wait_behind_the_monitor(journal: SqliteJournal, deliver: Deliver) -> None:
-    sink, mark = Recorder(), Watermark(0)
+    sink, mark = Recorder(), Watermark(lambda: 0)
     await journal.append(mail("a"))
     await deliver(sink, behind=mark)
     feed = Feed(journal, {})
@@ -356,3 +356,41 @@ async def test_a_journal_that_can_not_be_read_for_a_moment_loses_nothing(
     await settled(delivery)
     assert "mail 1 could not be prepared" in caplog.text
     assert (delivery.tally.retried, delivery.tally.delivered) == (1, 1)
+
+
+# How it stands with each event
+
+
+async def test_the_fate_of_each_event(journal: SqliteJournal, deliver: Deliver) -> None:
+    sink = Recorder(Reject("never"), Retry("busy", after=3600), SOON)
+    match = MatchSettings(subject=("yes*",))
+    delivery = await deliver(sink, SinkSettings(match=match, max_in_flight=1, dedupe=Duration(60)))
+    changes: asyncio.Queue[int] = asyncio.Queue()
+    delivery._on_change = changes.put_nowait
+    for subject in ("yes 1", "yes 2", "yes 3", "no", "yes 3", "yes 4"):
+        await journal.append(mail(subject))
+    async with asyncio.timeout(10):
+        told = sorted([await changes.get() for _ in range(7)])
+    assert told == [1, 2, 3, 3, 4, 5, 6]
+    feed = Feed(journal, {})
+    fates = [await delivery.fate(sequence, await feed.item(sequence)) for sequence in range(1, 7)]
+    states = ["parked", "waiting", "settled", "skipped", "skipped", "settled"]
+    assert [each.state for each in fates] == states
+    assert [each.attempts for each in fates] == [1, 1, 2, 0, 0, 1]
+    assert [each.reason for each in fates[:2]] == ["never", "busy"]
+    assert fates[1].due is not None
+    assert "match" in str(fates[3].reason)
+    assert "dedupe" in str(fates[4].reason)
+    assert all(each.at is not None for each in fates)
+    assert sum(delivery.history) == delivery.tally.delivered == 2
+
+
+async def test_what_match_leaves_out_is_known_after_a_restart(
+    journal: SqliteJournal, deliver: Deliver
+) -> None:
+    await journal.append(mail("no"))
+    consumer = await journal.consumer("recorder")
+    consumer.ack((await consumer.fetch(1))[0])
+    delivery = await deliver(Recorder(), SinkSettings(match=MatchSettings(subject=("yes",))))
+    fate = await delivery.fate(1, await Feed(journal, {}).item(1))
+    assert (fate.state, fate.at) == ("skipped", None)

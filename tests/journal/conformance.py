@@ -9,7 +9,7 @@ import pytest
 
 from mailbell.clock import Clock
 from mailbell.errors import JournalUnavailable, MailGone
-from mailbell.journal.base import Claim, Consumer, Journal
+from mailbell.journal.base import Claim, Consumer, Fate, Journal
 from mailbell.mail import Envelope, Mail, Source, Tls, new_id
 
 
@@ -304,6 +304,37 @@ async def parked_events_are_listed_and_replayed(engine: Engine) -> None:
         assert await consumer.parked() == []
 
 
+async def how_it_stands_with_each_event(engine: Engine) -> None:
+    async with opened(engine) as journal:
+        consumer = await journal.consumer("a")
+        await append(journal, 5)
+        settled, waiting, parked, _ = await consumer.fetch(4)
+        consumer.ack(settled)
+        consumer.retry(waiting, engine.clock.time() + 10, "busy")
+        consumer.park(parked, "never")
+        states = [consumer.state(sequence) for sequence in range(1, 6)]
+        assert states == ["settled", "waiting", "parked", "pending", "pending"]
+        assert await consumer.fate(1) == Fate(state="settled")
+        assert await consumer.fate(5) == Fate(state="pending")
+    async with opened(engine) as journal:
+        consumer = await journal.consumer("a")
+        assert [consumer.state(sequence) for sequence in range(1, 6)] == states
+        now = engine.clock.time()
+        fate = await consumer.fate(2)
+        assert (fate.state, fate.attempts, fate.reason) == ("waiting", 1, "busy")
+        assert fate.due == pytest.approx(now + 10, abs=5)
+        assert fate.at == pytest.approx(now, abs=5)
+        fate = await consumer.fate(3)
+        assert (fate.state, fate.attempts, fate.reason, fate.due) == ("parked", 1, "never", None)
+        assert fate.at == pytest.approx(now, abs=5)
+        await consumer.replay([2, 3])
+        assert [consumer.state(sequence) for sequence in (2, 3)] == ["pending"] * 2
+        for claim in await fetch_all(consumer, engine):
+            consumer.park(claim, "no")
+        await consumer.discard([3])
+        assert [consumer.state(sequence) for sequence in (2, 3)] == ["parked", "settled"]
+
+
 async def settled_and_waiting_events_are_replayed_at_once(engine: Engine) -> None:
     async with opened(engine) as journal:
         consumer = await journal.consumer("a")
@@ -490,6 +521,7 @@ CHECKS: tuple[Check, ...] = (
     a_dismissed_consumer_keeps_its_place_and_holds_nothing,
     due_retries_come_before_new_events,
     parked_events_are_listed_and_replayed,
+    how_it_stands_with_each_event,
     settled_and_waiting_events_are_replayed_at_once,
     a_released_claim_was_never_fetched,
     ordered_means_one_by_one,

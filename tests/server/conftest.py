@@ -14,11 +14,11 @@ import pytest
 from mailbell.clock import SystemClock
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.sqlite import SqliteJournal
+from mailbell.login.users import Authenticator, Users
 from mailbell.server.ioserver import IoServer
 from mailbell.server.memory import Budget
 from mailbell.server.tls import Certificate, SelfSigned, TlsContext
 from mailbell.server.transcript import Transcript, Transcripts
-from mailbell.server.users import Authenticator, Users
 from mailbell.settings import IoServerSettings, JournalSettings
 
 PATIENCE = 20.0

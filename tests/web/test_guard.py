@@ -58,13 +58,12 @@ async def test_every_answer_carries_the_policy(api: Api) -> None:
             assert "Python" not in response.headers["Server"]
 
 
-async def test_an_open_address_needs_to_be_meant(tmp_path: Path) -> None:
-    listen = f"0.0.0.0:{free_port()}"
-    with pytest.raises(ListenError, match="insecure = true"):
-        async with serving(settings(tmp_path / "1", WebSettings(listen=listen))):
-            pass
-    async with serving(settings(tmp_path / "2", WebSettings(listen=listen, insecure=True))):
-        pass
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.168.1.5"])
+def test_an_open_address_needs_to_be_meant(host: str, users_file: Path) -> None:
+    with pytest.raises(ValueError, match="insecure = true"):
+        WebSettings(listen=f"{host}:8025")
+    assert WebSettings(listen=f"{host}:8025", insecure=True)
+    assert WebSettings(listen=f"{host}:8025", users=users_file)
 
 
 async def test_a_port_that_is_taken_is_told(api: Api, tmp_path: Path) -> None:

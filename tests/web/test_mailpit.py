@@ -16,7 +16,7 @@ ADDRESS = {"Name": str, "Address": str}
 SUMMARY = {
     "ID": str, "MessageID": str, "Read": bool, "From": ADDRESS, "To": [ADDRESS], "Cc": [ADDRESS],
     "Bcc": [ADDRESS], "ReplyTo": [ADDRESS], "Subject": str, "Created": str, "Username": str,
-    "Tags": [str], "Size": int, "Attachments": int, "Snippet": str,
+    "Tags": [str], "Size": int, "Attachments": int, "Snippet": str, "Sequence": int, "Delivery": str,
 }  # fmt: skip
 LIST = {
     "total": int, "unread": int, "count": int, "messages_count": int, "messages_unread": int, "start": int,

@@ -1,4 +1,4 @@
-"""`mailbell user`: the users file for `auth = "required"`."""
+"""`mailbell user`: the users files for `auth = "required"`, and for the page and the API."""
 
 import sys
 from pathlib import Path
@@ -12,10 +12,10 @@ _file = click.argument("file", default=Path("users"), type=click.Path(path_type=
 
 @click.group()
 def user() -> None:
-    """Write the users file of an I/O server.
+    """Write the users file of an I/O server, or of the page.
 
-    FILE is what `users` names in its settings; without it, the file users here. A running server reads it
-    again when it changes.
+    FILE is what `users` names in the settings of either; without it, the file users here. A running server
+    reads it again when it changes.
     """
 
 
@@ -28,7 +28,7 @@ def add(name: str, file: Path, stdin: bool) -> None:
 
     The password is asked for, twice; only a hash of it (scrypt) is kept.
     """
-    from mailbell.server.passwords import put
+    from mailbell.login.passwords import put
 
     put(file, name, _from_stdin() if stdin else _asked())
     click.echo(f"{file}: {name} may log in")
@@ -37,9 +37,24 @@ def add(name: str, file: Path, stdin: bool) -> None:
 @user.command()
 @click.argument("name")
 @_file
+def token(name: str, file: Path) -> None:
+    """Add a user for a program that asks the API, or give it another token.
+
+    The token is shown this once: `Authorization: Bearer TOKEN`. Only a hash of it is kept.
+    """
+    from mailbell.login.passwords import put_token
+
+    made = put_token(file, name)
+    click.echo(f"{file}: {name} may ask the API with the token on the next line", err=True)
+    click.echo(made)
+
+
+@user.command()
+@click.argument("name")
+@_file
 def remove(name: str, file: Path) -> None:
     """Remove a user."""
-    from mailbell.server.passwords import remove as take_out
+    from mailbell.login.passwords import remove as take_out
 
     take_out(file, name)
     click.echo(f"{file}: {name} is removed")
@@ -50,7 +65,7 @@ def remove(name: str, file: Path) -> None:
 def list_(file: Path) -> None:
     """Show the users, and how their passwords are kept."""
     from mailbell.log import escape
-    from mailbell.server.passwords import kind, parse
+    from mailbell.login.passwords import kind, parse
 
     for name, hashed in parse(file).items():
         click.echo(escape(f"{name}  {kind(hashed)}"))

@@ -12,20 +12,24 @@ from mailbell.delivery.alignment import Alignment
 from mailbell.delivery.feed import Feed
 from mailbell.delivery.monitor import Watermark
 from mailbell.delivery.pace import Pace
+from mailbell.delivery.recent import Recent
 from mailbell.delivery.schedule import Again, Hold, Park, Settle, decide
-from mailbell.delivery.selection import Selection
+from mailbell.delivery.selection import NO_MATCH, Selection, Skip
 from mailbell.delivery.tally import Tally
 from mailbell.errors import MailGone, SinkUnavailable
 from mailbell.event.convert import Converted
-from mailbell.journal.base import Claim, Consumer
+from mailbell.journal.base import Claim, Consumer, Fate
 from mailbell.settings import SinkSettings
-from mailbell.sinks.base import Outcome, Retry, Sink
+from mailbell.sinks.base import Delivered, Outcome, Retry, Sink
 
 START_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between the tries to bring a sink up; the last one repeats."""
 
 TURN = 32
 """Events claimed at once for a sink that takes them in turn."""
+
+LATE = 3600.0
+"""Seconds: the delivery of a mail that is older makes up for something, and says nothing of our speed."""
 
 logger = logging.getLogger("mailbell.delivery")
 
@@ -44,8 +48,11 @@ class Delivery:
         behind: Watermark | None = None,
         on_delivered: Callable[[Converted, int], None] | None = None,
         in_turn: Pace | None = None,
+        on_change: Callable[[int], None] | None = None,
     ) -> None:
         """`behind`: deliver only what this has passed. `in_turn`: at this pace, without a task for each.
+
+        `on_change` is told the sequence of each event whose fate has changed.
 
         That is for a sink that never waits (the monitor): most of its cost would be tasks.
         """
@@ -57,6 +64,8 @@ class Delivery:
         self._clock = clock
         self._behind = behind
         self._on_delivered = on_delivered
+        self._on_change = on_change
+        self._recent = Recent()
         self._selection = Selection(settings)
         self._newest = consumer.position
         self._in_turn = in_turn
@@ -87,6 +96,20 @@ class Delivery:
     def rate(self) -> float:
         """Events delivered a second, over about a minute."""
         return self.tally.rate(self._clock.monotonic())
+
+    @property
+    def history(self) -> list[int]:
+        """Events delivered in each minute of the last hour, oldest first."""
+        return self.tally.history.last_hour(self._clock.monotonic())
+
+    async def fate(self, sequence: int, item: Converted) -> Fate:
+        """How it stands with an event, which `item` is."""
+        fate = await self.consumer.fate(sequence)
+        if fate.state != "settled":
+            return fate
+        if known := self._recent.get(sequence):
+            return known
+        return fate if self._selection.matches(item) else _skipped(NO_MATCH, None)
 
     async def run(self) -> None:
         """Bring the sink up, then deliver for ever. To stop: cancel, then `drain`."""
@@ -195,25 +218,40 @@ class Delivery:
         began = self._clock.monotonic() - self._age(claim)
         try:
             item = await self._select(claim, fresh)
-            outcome = None if item is None else await self._try(item)
+            outcome = await self._try(item) if isinstance(item, Converted) else None
         except asyncio.CancelledError:
             self.consumer.release(claim)
             raise
         except Exception as error:  # the journal could not be read; or a bug, which must not lose an event
             logger.exception("sink %s: mail %d could not be prepared", self.sink.name, claim.sequence)
             self._settle(claim, None, Retry(f"{type(error).__name__}: {error}"), began)
+            self._tell(claim)
             return
-        if item is None or outcome is None:
-            self.consumer.ack(claim)
-        else:
+        if outcome is not None and isinstance(item, Converted):
             self._settle(claim, item, outcome, began)
+            self._clocked(claim, item, outcome, fresh)
+        else:
+            self.consumer.ack(claim)
+            if isinstance(item, Skip):
+                self._recent.note(claim.sequence, _skipped(item, self._clock.time()))
+        self._tell(claim)
+
+    def _tell(self, claim: Claim) -> None:
+        if self._on_change is not None:
+            self._on_change(claim.sequence)
+
+    def _clocked(self, claim: Claim, item: Converted, outcome: Outcome, fresh: bool) -> None:
+        """Count how long it took, unless that is the time until somebody replayed it."""
+        took = self._clock.time() - item.mail.received_at / 1000
+        if isinstance(outcome, Delivered) and (fresh or claim.attempt > 1) and took < LATE:
+            self.tally.latency.add(self._clock.monotonic(), took)
 
     def _age(self, claim: Claim) -> float:
         """Seconds since the first try; from here on by a clock that nobody sets."""
         return 0.0 if claim.first_attempt_at is None else self._clock.time() - claim.first_attempt_at
 
-    async def _select(self, claim: Claim, fresh: bool) -> Converted | None:
-        """What the sink is to get, or None."""
+    async def _select(self, claim: Claim, fresh: bool) -> Converted | Skip | None:
+        """What the sink is to get, or why it is not; None: it is gone."""
         try:
             item = await self._feed.item(claim.sequence)
         except MailGone:
@@ -224,8 +262,8 @@ class Delivery:
         if self._behind is not None:
             await self._behind.reached(item.mail.ioserver, claim.sequence)
         suppressed = self._selection.admit(item, claim.sequence, self._clock.time(), fresh=fresh)
-        if suppressed is None:
-            return None
+        if isinstance(suppressed, Skip):
+            return suppressed
         return item.with_suppressed(suppressed) if suppressed else item
 
     async def _try(self, item: Converted) -> Outcome:
@@ -246,6 +284,7 @@ class Delivery:
             case Settle():
                 self.consumer.ack(claim)
                 self._selection.settled(claim.sequence)
+                self._recent.note(claim.sequence, Fate(state="settled", attempts=claim.attempt, at=now))
                 self.tally.deliver(self._clock.monotonic())
                 if self._on_delivered is not None and item is not None:
                     self._on_delivered(item, claim.sequence)
@@ -264,3 +303,7 @@ class Delivery:
                 self.consumer.release(claim)
                 if self.paused is None:  # others in flight hear the same
                     self.pause(reason)
+
+
+def _skipped(skip: Skip, at: float | None) -> Fate:
+    return Fate(state="skipped", reason=skip.reason, at=at)

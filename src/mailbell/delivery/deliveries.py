@@ -1,14 +1,16 @@
 """The sinks that are served, each with its delivery. They come, change and go while mail flows."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
+from typing import Literal
 
 from mailbell.clock import Clock
 from mailbell.delivery.alignment import Alignment
 from mailbell.delivery.consumer import Delivery
 from mailbell.delivery.feed import Feed
 from mailbell.delivery.keep import keep_running
+from mailbell.delivery.latency import percentiles
 from mailbell.delivery.monitor import Watermark
 from mailbell.journal.base import Journal
 from mailbell.scripting.state import IoState
@@ -42,6 +44,7 @@ class Deliveries(Mapping[str, Delivery]):
         self._behind = behind
         self._served: dict[str, tuple[Delivery, AsyncExitStack]] = {}
         self._listening: list[str] = []
+        self._listeners: set[Callable[[int], None]] = set()
 
     def __getitem__(self, name: str) -> Delivery:
         """The delivery of the sink of this name."""
@@ -76,6 +79,29 @@ class Deliveries(Mapping[str, Delivery]):
         self._alignment.up(name)  # nobody waits for it any more
         await self._journal.dismiss(name)
 
+    def mark(self, sequence: int) -> Literal["done", "pending", "trouble"]:
+        """How it stands with an event in all sinks; `trouble`: it waits for a retry, or is parked, in one."""
+        states = {delivery.consumer.state(sequence) for delivery in self.values()}
+        if states & {"waiting", "parked"}:
+            return "trouble"
+        return "pending" if "pending" in states else "done"
+
+    def subscribe(self, listener: Callable[[int], None]) -> Callable[[], None]:
+        """Call `listener` with each event whose fate has changed, until what is returned is called."""
+        self._listeners.add(listener)
+        return lambda: self._listeners.discard(listener)
+
+    def changed(self, sequence: int) -> None:
+        """Tell those who listen."""
+        for listener in self._listeners:
+            listener(sequence)
+
+    def latency(self) -> tuple[float, float] | None:
+        """From the final dot until delivered: p50 and p99 of the last hour in milliseconds, if there are."""
+        now = self._clock.monotonic()
+        found = percentiles((each.tally.latency.buckets(now) for each in self.values()), 0.5, 0.99)
+        return (found[0], found[1]) if found else None
+
     async def listening(self, ioserver: str) -> None:
         """An I/O server listens: scripts are told, those too that come later."""
         self._listening.append(ioserver)
@@ -90,7 +116,14 @@ class Deliveries(Mapping[str, Delivery]):
     async def _begin(self, sink: Sink, settings: SinkSettings) -> None:
         consumer = await self._journal.consumer(sink.name)
         delivery = Delivery(
-            sink, consumer, settings, self._feed, self._alignment, self._clock, behind=self._behind
+            sink,
+            consumer,
+            settings,
+            self._feed,
+            self._alignment,
+            self._clock,
+            behind=self._behind,
+            on_change=self.changed,
         )
         if isinstance(sink, ScriptSink):
             for ioserver in self._listening:

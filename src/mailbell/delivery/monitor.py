@@ -2,8 +2,11 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
+from mailbell.clock import Clock
 from mailbell.event.convert import Converted
+from mailbell.minutes import Minutes
 from mailbell.scripting.state import IoState
 from mailbell.sinks.base import Delivered, Outcome
 
@@ -16,15 +19,21 @@ class Monitor:
     name = "io"
     sequential = True
 
-    def __init__(self, state: IoState) -> None:
+    def __init__(self, state: IoState, clock: Clock) -> None:
         self._state = state
+        self._clock = clock
+        self.mails, self.octets = Minutes(), Minutes()
+        """What has come, by the minute."""
 
     async def start(self) -> None:
         """Nothing to bring up."""
 
     async def deliver(self, item: Converted) -> Outcome:
         """The data point is *forced*: it fires for every mail, also when the value equals the last one."""
-        self._state.set_io(item.name, item.value)
+        now = self._clock.monotonic()
+        self.mails.add(now)
+        self.octets.add(now, len(item.mail.raw))
+        self._state.set_io(item.name, item.value, self._clock.time())
         logger.info("IO MONITOR FORCED: %s = %s", item.name, item.value)
         return Delivered()
 
@@ -33,10 +42,12 @@ class Monitor:
 
 
 class Watermark:
-    """How far the monitor has come, for each I/O server: sinks wait behind it."""
+    """How far the monitor has come, for each I/O server: sinks wait behind it, and who follows the events."""
 
-    def __init__(self, start: int) -> None:
-        self._start = start
+    def __init__(self, position: Callable[[], int]) -> None:
+        """`position`: that of the monitor's consumer."""
+        self._position = position
+        self._start = position()
         self._reached: dict[str, int] = {}
         self._moved = asyncio.Event()
 
@@ -50,3 +61,14 @@ class Watermark:
         """Return once the monitor is done with this event."""
         while self._reached.get(ioserver, self._start) < sequence:
             await self._moved.wait()
+
+    @property
+    def head(self) -> int:
+        """The monitor is done with every event up to this one."""
+        return self._position()
+
+    async def beyond(self, sequence: int) -> int:
+        """Return the head once it is beyond this."""
+        while self.head <= sequence:
+            await self._moved.wait()
+        return self.head

@@ -2,6 +2,9 @@
 
 import math
 
+from mailbell.delivery.latency import Latency
+from mailbell.minutes import Minutes
+
 MINUTE = 60.0
 
 
@@ -17,6 +20,9 @@ class Tally:
         """By the wall clock."""
         self.failing = False
         """The last try came to nothing."""
+        self.history = Minutes()
+        """Of what was delivered."""
+        self.latency = Latency()
         self._rate = 0.0
         self._at = 0.0
 
@@ -24,6 +30,7 @@ class Tally:
         """Delivered, at this second of the monotonic clock."""
         self.delivered += 1
         self.failing = False
+        self.history.add(now)
         self._rate = self.rate(now) + 1 / MINUTE
         self._at = now
 

@@ -1,7 +1,7 @@
 """The ports of the journal. One suite (tests/journal/conformance.py) holds every engine to them."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -27,6 +27,24 @@ class Parked(msgspec.Struct, frozen=True):
     attempts: int
     parked_at: float
     reason: str
+
+
+State = Literal["pending", "waiting", "parked", "settled"]
+"""`pending`: it has not been answered yet; `waiting`: for a retry, or being retried."""
+
+
+class Fate(msgspec.Struct, frozen=True, kw_only=True):
+    """What has become of an event with a consumer so far. Times are wall-clock seconds.
+
+    `due`: when it is tried again; `at`: when it was settled, or the last try failed; `reason`: why.
+    `skipped` is what a sink's delivery knows: settled, for the sink was not to get it.
+    """
+
+    state: State | Literal["skipped"]
+    attempts: int = 0
+    due: float | None = None
+    at: float | None = None
+    reason: str | None = None
 
 
 class Consumer(Protocol):
@@ -74,6 +92,14 @@ class Consumer(Protocol):
     @property
     def lag(self) -> int:
         """How many events are not settled."""
+        ...
+
+    def state(self, sequence: int) -> State:
+        """How it stands with this event, known at once; also of mail that retention has removed."""
+        ...
+
+    async def fate(self, sequence: int) -> Fate:
+        """How it stands with this event, and why."""
         ...
 
     async def parked(self) -> Sequence[Parked]:

@@ -9,7 +9,7 @@ import msgspec
 
 from mailbell.clock import Clock
 from mailbell.errors import JournalUnavailable
-from mailbell.journal.base import Claim, Parked
+from mailbell.journal.base import Claim, Fate, Parked, State
 from mailbell.journal.positions import Positions, Saved, Waiting
 
 MAX_WAITING = 100_000
@@ -49,6 +49,7 @@ class SqliteConsumer:
         self._positions = positions
         self._clock = clock
         self._floor = saved.floor
+        self._parked = set(saved.parked)
         self._ahead = {each for each in (*saved.parked, *saved.waiting) if each > saved.floor}
         self._next = self._floor + 1
         self._claimed: dict[int, Claim] = {}
@@ -109,7 +110,7 @@ class SqliteConsumer:
         """Settle: given up for now."""
         self._answer(claim)
         parked = Parked(claim.sequence, claim.attempt, self._clock.time(), _plain(reason))
-        self._positions.park(self.name, claim.sequence, parked)
+        self._put_aside(claim.sequence, parked)
         self._settle(claim.sequence)
 
     def release(self, claim: Claim) -> None:
@@ -118,6 +119,33 @@ class SqliteConsumer:
         first = self._first_attempt_at(claim.sequence)
         self._wait_now(claim.sequence, claim.attempt - 1, first, "released")
 
+    def state(self, sequence: int) -> State:
+        """How it stands with this event."""
+        turn = self._waiting.get(sequence)
+        if turn is not None:
+            return "waiting" if turn.attempts else "pending"
+        if sequence in self._parked:
+            return "parked"
+        return "settled" if self._is_passed(sequence) else "pending"
+
+    async def fate(self, sequence: int) -> Fate:
+        """How it stands with this event, and why."""
+        state = self.state(sequence)
+        if state not in ("waiting", "parked"):
+            return Fate(state=state)
+        match await self._positions.noted(self.name, sequence), self._waiting.get(sequence):
+            case Parked() as parked, None:
+                return Fate(
+                    state="parked", attempts=parked.attempts, at=parked.parked_at, reason=parked.reason
+                )
+            case Waiting() as waiting, Turn() as turn:
+                due = self._clock.time() + turn.due - self._clock.monotonic()
+                return Fate(
+                    state="waiting", attempts=turn.attempts, due=due, at=waiting.since, reason=waiting.reason
+                )
+            case _:  # it has moved on meanwhile
+                return Fate(state=self.state(sequence))
+
     async def parked(self) -> Sequence[Parked]:
         """What was given up, in order of sequence."""
         return await self._positions.parked(self.name)
@@ -125,14 +153,14 @@ class SqliteConsumer:
     async def discard(self, sequences: Sequence[int]) -> None:
         """Let go of these parked events for good."""
         for sequence in sequences:
-            self._positions.park(self.name, sequence, None)
+            self._put_aside(sequence, None)
         await self._positions.flush()
 
     async def replay(self, sequences: Sequence[int]) -> None:
         """Deliver these once more, now, attempts starting at 1; durable when it returns."""
         for sequence in sequences:
             if sequence not in self._claimed and self._is_passed(sequence):
-                self._positions.park(self.name, sequence, None)
+                self._put_aside(sequence, None)
                 self._wait_now(sequence, 0, None, "replayed")
         await self._positions.flush()
 
@@ -211,6 +239,11 @@ class SqliteConsumer:
                 f"consumer {self.name}: event {claim.sequence} is not claimed, or was answered already"
             )
         self._changed.set()
+
+    def _put_aside(self, sequence: int, parked: Parked | None) -> None:
+        """Park, or (None) let it be so no longer."""
+        (self._parked.discard if parked is None else self._parked.add)(sequence)
+        self._positions.park(self.name, sequence, parked)
 
     def _settle(self, sequence: int) -> None:
         if self._waiting.pop(sequence, None) is not None:

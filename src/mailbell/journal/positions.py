@@ -60,7 +60,7 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class Saved(msgspec.Struct, frozen=True):
-    """A consumer as it was written down. `parked` are only those above the floor."""
+    """A consumer as it was written down."""
 
     floor: int
     waiting: dict[int, Waiting]
@@ -128,8 +128,15 @@ class Positions:
     async def parked(self, name: str) -> list[Parked]:
         """Return a consumer's parked events in order of sequence."""
         await self.flush()
-        rows = await self._run(lambda: self._connection.execute(PARKED, (name,)).fetchall())
+        rows = await self._run(
+            lambda: self._connection.execute(f"{PARKED} order by sequence", (name,)).fetchall()
+        )
         return [Parked(*row) for row in rows]
+
+    async def noted(self, name: str, sequence: int) -> Waiting | Parked | None:
+        """Return what is noted of one event; None: it is settled, or not yet answered."""
+        await self.flush()
+        return await self._run(lambda: _noted(self._connection, name, sequence))
 
     async def flush(self) -> None:
         """Write what is noted. JournalUnavailable when that fails: it stays noted, and is tried again."""
@@ -194,7 +201,8 @@ class Positions:
 
 DELETE_WAITING = "delete from waiting where consumer = ? and sequence in (values {})"
 DELETE_PARKED = "delete from parked where consumer = ? and sequence in (values {})"
-PARKED = "select sequence, attempts, parked_at, reason from parked where consumer = ? order by sequence"
+PARKED = "select sequence, attempts, parked_at, reason from parked where consumer = ?"
+WAITING = "select attempts, first_attempt_at, since, due, reason from waiting where consumer = ?"
 
 
 def _load(db: sqlite3.Connection, name: str, last: int) -> Saved:
@@ -206,8 +214,15 @@ def _load(db: sqlite3.Connection, name: str, last: int) -> Saved:
         "select sequence, attempts, first_attempt_at, since, due, reason from waiting where consumer = ?",
         (name,),
     )
-    parked = db.execute("select sequence from parked where consumer = ? and sequence > ?", (name, floor))
+    parked = db.execute("select sequence from parked where consumer = ?", (name,))
     return Saved(floor, {row[0]: Waiting(*row[1:]) for row in waiting}, [row[0] for row in parked])
+
+
+def _noted(db: sqlite3.Connection, name: str, sequence: int) -> Waiting | Parked | None:
+    if row := db.execute(f"{WAITING} and sequence = ?", (name, sequence)).fetchone():
+        return Waiting(*row)
+    row = db.execute(f"{PARKED} and sequence = ?", (name, sequence)).fetchone()
+    return Parked(*row) if row else None
 
 
 def _start_at(db: sqlite3.Connection, name: str, last: int) -> None:

@@ -14,10 +14,19 @@ class Changes(msgspec.Struct, frozen=True):
     points: dict[str, str]
 
 
+class Point(msgspec.Struct, frozen=True):
+    """A data point: its last value, and the wall-clock second at which that was set."""
+
+    name: str
+    value: str
+    at: float
+
+
 class _Cell(msgspec.Struct, frozen=True):
     value: str | None
     revision: int
     writer: object
+    at: float = 0.0
 
 
 class IoState:
@@ -35,9 +44,13 @@ class IoState:
         cell = self._points.get(name)
         return None if cell is None else cell.value
 
-    def set_io(self, name: str, value: str) -> None:
-        """Set a data point."""
-        self._put(self._points, name, value, None)
+    def points(self) -> list[Point]:
+        """All data points, by name."""
+        return [Point(name, each.value or "", each.at) for name, each in sorted(self._points.items())]
+
+    def set_io(self, name: str, value: str, at: float = 0.0) -> None:
+        """Set a data point, at this wall-clock second."""
+        self._put(self._points, name, value, None, at)
 
     def variable(self, name: str) -> str | None:
         """Return a program variable."""
@@ -53,10 +66,12 @@ class IoState:
         self._put(self._variables, name, value, writer)
         return True
 
-    def _put(self, cells: dict[str, _Cell], name: str, value: str | None, writer: object) -> None:
+    def _put(
+        self, cells: dict[str, _Cell], name: str, value: str | None, writer: object, at: float = 0.0
+    ) -> None:
         self._revision += 1
         cells.pop(name, None)
-        cells[name] = _Cell(value, self._revision, writer)
+        cells[name] = _Cell(value, self._revision, writer, at)
 
     def changes(self, since: int, reader: object = None) -> Changes:
         """Return what others than `reader` have set since that revision; 0 is before all."""

@@ -8,6 +8,7 @@ from typing import Protocol, cast
 from mailbell.clock import Clock
 from mailbell.errors import JournalError
 from mailbell.journal.base import Journal
+from mailbell.login.users import Authenticator
 from mailbell.mail import Mail, Source, Tls, new_id
 from mailbell.server import replies
 from mailbell.server.chaos import Chaos
@@ -15,7 +16,6 @@ from mailbell.server.client import Client
 from mailbell.server.memory import Budget
 from mailbell.server.patience import Patience
 from mailbell.server.tls import HANDSHAKE_TIMEOUT, LEFT_AT_TLS, TlsContext, explain
-from mailbell.server.users import Authenticator
 from mailbell.settings import IoServerSettings
 from mailbell.smtp.replies import Reply
 from mailbell.smtp.session import Close, Credentials, Event, MailComplete, Session, StartTls

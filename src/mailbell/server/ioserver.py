@@ -11,6 +11,7 @@ import msgspec
 from mailbell.clock import Clock
 from mailbell.errors import StartupError
 from mailbell.journal.base import Journal
+from mailbell.login.users import Authenticator
 from mailbell.server import listener, prelude, replies
 from mailbell.server.access import Networks, Sources, plain
 from mailbell.server.chaos import Chaos
@@ -20,7 +21,6 @@ from mailbell.server.memory import Budget
 from mailbell.server.slots import Slots
 from mailbell.server.tls import HANDSHAKE_TIMEOUT, TlsContext, explain
 from mailbell.server.transcript import Transcripts
-from mailbell.server.users import Authenticator
 from mailbell.settings import IoServerSettings
 from mailbell.smtp.replies import Reply
 from mailbell.smtp.sasl import Challenge
@@ -302,9 +302,9 @@ class IoServer:
             raise
 
 
-def hostname(settings: IoServerSettings) -> str:
+def hostname(settings: IoServerSettings | None = None) -> str:
     """The name that it gives itself."""
-    name = settings.hostname or socket.gethostname()
+    name = (settings and settings.hostname) or socket.gethostname()
     return name if name and name.isascii() else "mailbell"
 
 

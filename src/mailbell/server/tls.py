@@ -62,6 +62,17 @@ class TlsContext:
         """The context for a new handshake."""
         return self._context
 
+    def following(self) -> ssl.SSLContext:
+        """A context for a server that is given one for good: each handshake looks for the newest."""
+        context = self._read()
+
+        def choose(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+            self.follow()
+            connection.context = self._context
+
+        context.sni_callback = choose
+        return context
+
     def follow(self) -> None:
         """Read the certificate again when its files have changed; one that is no use leaves the last one."""
         try:

@@ -10,6 +10,7 @@ from operator import attrgetter
 import msgspec
 
 from mailbell.clock import Clock
+from mailbell.minutes import Minutes
 
 KEEP_CONNECTIONS = 200
 """Of those that brought mail, and as many of those that brought none: the busy don't hide the failing."""
@@ -88,6 +89,8 @@ class Transcripts:
         self._good: deque[Transcript] = deque(maxlen=keep)
         self._open: dict[int, Transcript] = {}
         self._next = 1
+        self.refused = Minutes()
+        """Connections that brought no mail."""
 
     def begin(self, ioserver: str, ip: str, port: int) -> Transcript:
         """Open a transcript for a new connection."""
@@ -101,6 +104,8 @@ class Transcripts:
         transcript.ended_at = self._clock.time()
         transcript.outcome = outcome
         (self._failed if transcript.failed else self._good).append(transcript)
+        if transcript.failed:
+            self.refused.add(self._clock.monotonic())
         self._open.pop(transcript.id, None)
 
     def __iter__(self) -> Iterator[Transcript]:

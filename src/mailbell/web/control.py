@@ -13,15 +13,17 @@ from aiohttp import web
 
 from mailbell.errors import ListenError
 from mailbell.web.routing import Route, Router
-from mailbell.web.service import STOP
+from mailbell.web.streams import STOP, Streams
 from mailbell.web.sunpath import NAME, address
 
 
 class ControlSocket:
     """Answers on `control.sock` of the data folder, which must be locked: what is there is stale."""
 
-    def __init__(self, folder: Path, routes: Sequence[Route]) -> None:
+    def __init__(self, folder: Path, routes: Sequence[Route], streams: Streams | None = None) -> None:
+        """`streams`: those of the routes, which end on stop."""
         self._folder = folder
+        self._streams = streams or Streams()
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", Router(routes).answer)
         self._runner = web.AppRunner(
@@ -46,6 +48,7 @@ class ControlSocket:
     async def stop(self) -> None:
         """Stop answering, and leave no socket behind."""
         self._server.close()
+        self._streams.close()
         await self._runner.cleanup()
         (self._folder / NAME).unlink(missing_ok=True)
 

@@ -21,6 +21,9 @@ HEADERS = {
     "img-src 'self' data:; connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'self'",
 }
+TOLD = (hdrs.ALLOW, hdrs.RETRY_AFTER, hdrs.WWW_AUTHENTICATE)
+"""What a refusal has to say beside its text."""
+
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 
 logger = logging.getLogger("mailbell.web")
@@ -88,8 +91,8 @@ async def _answer(request: web.Request, handler: Handler, guard: Guard | None) -
             guard.check(request)
         return await handler(request)
     except web.HTTPException as error:
-        allow = {name: value for name, value in error.headers.items() if name == hdrs.ALLOW}
-        return web.Response(status=error.status, text=error.text, headers=allow)
+        headers = {name: error.headers[name] for name in TOLD if name in error.headers}
+        return web.Response(status=error.status, text=error.text, headers=headers)
     except MailGone:
         return web.Response(status=404, text="the journal no longer has this mail")
     except (InboxUnavailable, JournalError) as error:

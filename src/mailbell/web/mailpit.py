@@ -3,7 +3,6 @@
 import asyncio
 import resource
 import sys
-from collections.abc import Callable
 
 import msgspec
 from aiohttp import web
@@ -14,7 +13,7 @@ from mailbell.settings import ChaosRule
 from mailbell.web import requests, shapes, view
 from mailbell.web.compose import compose
 from mailbell.web.ports import NotReleased, Parts
-from mailbell.web.routing import Handler, Route
+from mailbell.web.routing import Route, reply
 
 LARGE = 256 * 1024
 """Checksums of more octets are not made on the loop."""
@@ -31,52 +30,51 @@ class Mailpit:
     def routes(self) -> list[Route]:
         """What is answered here."""
         return [
-            Route("GET", "/api/v1/messages", self.messages),
-            Route("PUT", "/api/v1/messages", self.mark),
-            Route("DELETE", "/api/v1/messages", self.delete),
-            Route("GET", "/api/v1/search", self.search),
-            Route("DELETE", "/api/v1/search", self.delete_found),
-            Route("POST", "/api/v1/send", self.send),
-            Route("GET", "/api/v1/message/{id_}", self.message),
-            Route("GET", "/api/v1/message/{id_}/headers", self._of(shapes.headers)),
-            Route("GET", "/api/v1/message/{id_}/raw", self.raw),
-            Route("GET", "/api/v1/message/{id_}/part/{number}", self.part),
-            Route("GET", "/api/v1/message/{id_}/part/{number}/thumb", self.part),
-            Route("POST", "/api/v1/message/{id_}/release", self.release),
-            Route("GET", "/api/v1/tags", self.tags),
-            Route("PUT", "/api/v1/tags", self.set_tags),
-            Route("PUT", "/api/v1/tags/{tag}", self.rename_tag),
+            Route("GET", "/api/v1/messages", self.messages, shapes.Listing, query=requests.Listing),
+            Route("PUT", "/api/v1/messages", self.mark, body=requests.Selection),
+            Route("DELETE", "/api/v1/messages", self.delete, body=requests.Selection),
+            Route("GET", "/api/v1/search", self.search, shapes.Listing, query=requests.SearchPage),
+            Route("DELETE", "/api/v1/search", self.delete_found, query=requests.Searching),
+            Route("POST", "/api/v1/send", self.send, shapes.Sent, requests.Message),
+            Route("GET", "/api/v1/message/{id_}", self.message, shapes.Detail),
+            Route("GET", "/api/v1/message/{id_}/headers", self.headers, dict[str, list[str]]),
+            Route("GET", "/api/v1/message/{id_}/raw", self.raw, query=requests.Download),
+            Route("GET", "/api/v1/message/{id_}/part/{number}", self.part, "*/*"),
+            Route("GET", "/api/v1/message/{id_}/part/{number}/thumb", self.part, "image/*"),
+            Route("POST", "/api/v1/message/{id_}/release", self.release, body=requests.Recipients),
+            Route("GET", "/api/v1/tags", self.tags, list[str]),
+            Route("PUT", "/api/v1/tags", self.set_tags, body=requests.Selection),
+            Route("PUT", "/api/v1/tags/{tag}", self.rename_tag, body=requests.TagName),
             Route("DELETE", "/api/v1/tags/{tag}", self.remove_tag),
-            Route("GET", "/api/v1/info", self.info),
-            Route("GET", "/api/v1/webui", self.webui),
-            Route("GET", "/api/v1/chaos", self.chaos),
-            Route("PUT", "/api/v1/chaos", self.set_chaos),
-            Route("GET", "/view/{id_}.html", self._of(view.as_html)),
-            Route("GET", "/view/{id_}.txt", self._of(view.as_text)),
-            Route("GET", "/livez", self.alive),
-            Route("GET", "/readyz", self.ready),
+            Route("GET", "/api/v1/info", self.info, shapes.Info),
+            Route("GET", "/api/v1/webui", self.webui, shapes.WebUi),
+            Route("GET", "/api/v1/chaos", self.chaos, shapes.Triggers),
+            Route("PUT", "/api/v1/chaos", self.set_chaos, shapes.Triggers, requests.Triggers),
+            Route("GET", "/view/{id_}.html", self.as_html, "text/html"),
+            Route("GET", "/view/{id_}.txt", self.as_text),
+            Route("GET", "/livez", self.alive, open=True),
+            Route("GET", "/readyz", self.ready, open=True),
         ]
 
     # Lists.
 
     async def messages(self, request: web.Request) -> web.Response:
-        """GET messages."""
-        before = requests.number(request, "before", 0)
-        return await self._list(request, None, before)
+        """The mails, newest first."""
+        asked = requests.lenient(request, requests.Listing)
+        return await self._list(asked, None, asked.before)
 
     async def search(self, request: web.Request) -> web.Response:
-        """GET search."""
-        return await self._list(request, requests.search(request), 0)
+        """The mails that a query finds, newest first."""
+        return await self._list(requests.lenient(request, requests.Paging), requests.search(request))
 
-    async def _list(self, request: web.Request, search: Search | None, before: int) -> web.Response:
-        start = requests.number(request, "start", 0)
-        limit = requests.number(request, "limit", requests.LIMIT)
-        page = await self._mailbox.page(search, start=start, limit=limit, before=before)
+    async def _list(self, asked: requests.Paging, search: Search | None, before: int = 0) -> web.Response:
+        page = await self._mailbox.page(search, start=asked.start, limit=asked.limit, before=before)
         counts, tags = await self._mailbox.counts(), await self._mailbox.tags()
-        return shapes.reply(shapes.listing(page, counts, start, tags))
+        mark = self._parts.deliveries.mark
+        return reply(shapes.listing(page, counts, asked.start, tags, mark))
 
     async def mark(self, request: web.Request) -> web.Response:
-        """PUT messages; without IDs and Search: all."""
+        """Mark mails as read or unread; without IDs and Search: all."""
         body = await requests.read(request, requests.Selection)
         which: Which = body.ids or None
         if which is None and body.search:
@@ -85,7 +83,7 @@ class Mailpit:
         return _ok()
 
     async def delete(self, request: web.Request) -> web.Response:
-        """DELETE messages; without IDs, without a body, or with one that is no JSON: all."""
+        """Delete mails; without IDs, without a body, or with one that is no JSON: all."""
         try:
             ids = (await requests.read(request, requests.Selection)).ids
         except web.HTTPBadRequest:
@@ -94,33 +92,33 @@ class Mailpit:
         return _ok()
 
     async def delete_found(self, request: web.Request) -> web.Response:
-        """DELETE search."""
+        """Delete the mails that a query finds."""
         await self._mailbox.delete(requests.search(request))
         return _ok()
 
     # One mail.
 
     async def message(self, _request: web.Request, id_: str) -> web.Response:
-        """GET message: it counts as read from now on."""
+        """One mail, which counts as read from now on."""
         entry, item = await self._find(id_)
         if not entry.read:
             await self._mailbox.set_read([entry.summary.id], True)
         if len(item.mail.raw) > LARGE:
-            return shapes.reply(await asyncio.to_thread(shapes.detail, entry, item))
-        return shapes.reply(shapes.detail(entry, item))
+            return reply(await asyncio.to_thread(shapes.detail, entry, item))
+        return reply(shapes.detail(entry, item))
 
     async def raw(self, request: web.Request, id_: str) -> web.Response:
-        """GET raw."""
+        """The octets of a mail, as received."""
         _, item = await self._find(id_)
-        return view.source(item, request.query.get("dl") == "1")
+        return view.source(item, requests.lenient(request, requests.Download).dl == "1")
 
     async def part(self, _request: web.Request, id_: str, number: str) -> web.Response:
-        """GET part, and thumb: the picture itself, which a browser scales as well as we could."""
+        """The octets of an attachment."""
         _, item = await self._find(id_)
         return view.part(item, number)
 
     async def release(self, request: web.Request, id_: str) -> web.Response:
-        """POST release."""
+        """Hand a mail on to a real mail server, to other recipients."""
         release = self._parts.release
         if release is None:
             raise web.HTTPBadRequest(text='no server to release to; add a sink with type = "smtp"')
@@ -135,7 +133,7 @@ class Mailpit:
         return _ok()
 
     async def send(self, request: web.Request) -> web.Response:
-        """POST send: the mail goes the way of all mail."""
+        """Make a mail and take it in: it goes the way of all mail."""
         message = await requests.read(request, requests.Message)
         remote = request.remote or "127.0.0.1"
         try:
@@ -143,7 +141,7 @@ class Mailpit:
         except (ValueError, LookupError) as error:
             raise web.HTTPBadRequest(text=f"no mail can be made of this: {error}") from error
         await self._parts.journal.append(mail)
-        return shapes.reply({"ID": mail.id})
+        return reply(shapes.Sent(id=mail.id))
 
     async def _find(self, id_: str) -> tuple[Entry, Converted]:
         entry = await self._mailbox.find(id_)
@@ -151,30 +149,32 @@ class Mailpit:
             raise web.HTTPNotFound(text="the inbox has no such mail")
         return entry, await self._parts.item(entry.sequence)
 
-    def _of(self, answer: Callable[[Converted], object]) -> Handler:
-        """A handler that answers from the mail alone."""
+    async def headers(self, _request: web.Request, id_: str) -> web.Response:
+        """The header fields of a mail by name, each with all its values."""
+        return reply(shapes.headers((await self._find(id_))[1]))
 
-        async def handler(_request: web.Request, id_: str) -> web.Response:
-            _, item = await self._find(id_)
-            made = answer(item)
-            return made if isinstance(made, web.Response) else shapes.reply(made)
+    async def as_html(self, _request: web.Request, id_: str) -> web.Response:
+        """The HTML of a mail, to be shown in a sandbox; of a mail without, its text."""
+        return view.as_html((await self._find(id_))[1])
 
-        return handler
+    async def as_text(self, _request: web.Request, id_: str) -> web.Response:
+        """The text of a mail."""
+        return view.as_text((await self._find(id_))[1])
 
     # Tags.
 
     async def tags(self, _request: web.Request) -> web.Response:
-        """GET tags."""
-        return shapes.reply(await self._mailbox.tags())
+        """All tags in use."""
+        return reply(await self._mailbox.tags())
 
     async def set_tags(self, request: web.Request) -> web.Response:
-        """PUT tags."""
+        """Let mails have these tags and no others."""
         body = await requests.read(request, requests.Selection)
         await self._mailbox.set_tags(body.ids or [], body.tags or [])
         return _ok()
 
     async def rename_tag(self, request: web.Request, tag: str) -> web.Response:
-        """PUT tags/{tag}."""
+        """Give a tag another name."""
         body = await requests.read(request, requests.TagName)
         if not body.name.strip():
             raise web.HTTPBadRequest(text="a tag needs a name; give Name")
@@ -182,14 +182,14 @@ class Mailpit:
         return _ok()
 
     async def remove_tag(self, _request: web.Request, tag: str) -> web.Response:
-        """DELETE tags/{tag}."""
+        """Take a tag off every mail."""
         await self._mailbox.remove_tag(tag)
         return _ok()
 
     # The server.
 
     async def info(self, _request: web.Request) -> web.Response:
-        """GET info. Nothing is asked of the Internet: the latest version known is this one."""
+        """Figures of this server. Nothing is asked of the Internet: the latest version known is this one."""
         counts, parts = await self._mailbox.counts(), self._parts
         stats = shapes.RuntimeStats(
             uptime=int(parts.clock.monotonic() - self._began),
@@ -210,10 +210,10 @@ class Mailpit:
             tags=dict(await self._mailbox.tag_counts()),
             runtime_stats=stats,
         )
-        return shapes.reply(info)
+        return reply(info)
 
     async def webui(self, _request: web.Request) -> web.Response:
-        """GET webui."""
+        """What a page has to know of this server."""
         release = self._parts.release
         relay = shapes.Relay(enabled=release is not None, smtp_server=release.server if release else "")
         made = shapes.WebUi(
@@ -224,20 +224,23 @@ class Mailpit:
             duplicates_ignored=False,
             hide_delete_all_button=False,
         )
-        return shapes.reply(made)
+        return reply(made)
 
     async def chaos(self, _request: web.Request) -> web.Response:
-        """GET chaos; of several I/O servers, that of the first."""
+        """The failures made on purpose; of several I/O servers, those of the first."""
         found = next(iter(self._parts.chaos()), None)
         if found is None:
             raise web.HTTPNotFound(text="there is no I/O server")
         rules = found.settings
-        names = ("Sender", "Recipient", "Authentication")
-        each = (rules.sender, rules.recipient, rules.authentication)
-        return shapes.reply({name: _trigger(rule) for name, rule in zip(names, each, strict=True)})
+        made = shapes.Triggers(
+            sender=_trigger(rules.sender),
+            recipient=_trigger(rules.recipient),
+            authentication=_trigger(rules.authentication),
+        )
+        return reply(made)
 
     async def set_chaos(self, request: web.Request) -> web.Response:
-        """PUT chaos, on every I/O server; until the next start."""
+        """Make failures on purpose, on every I/O server, until the next start."""
         body = await requests.read(request, requests.Triggers)
         rules = {
             name: _rule(trigger)
@@ -248,11 +251,11 @@ class Mailpit:
         return await self.chaos(request)
 
     async def alive(self, _request: web.Request) -> web.Response:
-        """GET livez."""
+        """Whether it runs."""
         return _ok()
 
     async def ready(self, _request: web.Request) -> web.Response:
-        """GET readyz."""
+        """Whether it takes mail and the inbox is complete."""
         if self._parts.journal.trouble is not None:
             raise web.HTTPServiceUnavailable(text=str(self._parts.journal.trouble))
         if not self._mailbox.ready:

@@ -1,15 +1,23 @@
 """What the rest of the program hands to the web room."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from mailbell.clock import Clock
 from mailbell.event.convert import Converted
-from mailbell.journal.base import Journal
+from mailbell.journal.base import Consumer, Fate, Journal
 from mailbell.mailbox import Mailbox
-from mailbell.settings import ChaosSettings
+from mailbell.minutes import Minutes
+from mailbell.settings import ChaosSettings, SinkSettings
+from mailbell.web.tap import Tap
+
+Item = Callable[[int], Awaitable[Converted]]
+"""The converted mail of a sequence; MailGone when retention was quicker."""
+
+Mark = Literal["done", "pending", "trouble"]
 
 
 class Chaos(Protocol):
@@ -33,13 +41,173 @@ class Release(Protocol):
         ...
 
 
+class Tally(Protocol):
+    """What a delivery has come to since the start."""
+
+    delivered: int
+    retried: int
+    last_error: str | None
+    last_error_at: float | None
+
+
+class Delivery(Protocol):
+    """A sink with its place in the journal."""
+
+    paused: str | None
+
+    @property
+    def settings(self) -> SinkSettings: ...
+    @property
+    def consumer(self) -> Consumer: ...
+    @property
+    def tally(self) -> Tally: ...
+    @property
+    def state(self) -> Literal["up", "down", "paused"]: ...
+    @property
+    def rate(self) -> float: ...
+    @property
+    def history(self) -> list[int]: ...
+    def pause(self, reason: str) -> None: ...
+    def resume(self) -> None: ...
+    async def fate(self, sequence: int, item: Converted) -> Fate: ...
+
+
+class Deliveries(Protocol):
+    """Sink by name → its Delivery."""
+
+    def __getitem__(self, name: str, /) -> Delivery: ...
+    def __contains__(self, name: object, /) -> bool: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def items(self) -> Iterable[tuple[str, Delivery]]: ...
+
+    def mark(self, sequence: int) -> Mark:
+        """How it stands with an event in all sinks."""
+        ...
+
+    def subscribe(self, listener: Callable[[int], None]) -> Callable[[], None]:
+        """Call `listener` with each event whose fate has changed, until what is returned is called."""
+        ...
+
+    def changed(self, sequence: int) -> None:
+        """Tell those who listen."""
+        ...
+
+    def latency(self) -> tuple[float, float] | None:
+        """From the final dot until delivered, in the last hour: p50 and p99 in milliseconds, if any."""
+        ...
+
+
+class Head(Protocol):
+    """How far the events have come."""
+
+    @property
+    def head(self) -> int:
+        """Every event up to this one has been through the IO MONITOR."""
+        ...
+
+    async def beyond(self, sequence: int) -> int:
+        """Return the head once it is beyond this."""
+        ...
+
+
+class Arrivals(Protocol):
+    """What has come, by the minute."""
+
+    mails: Minutes
+    octets: Minutes
+
+
+class Point(Protocol):
+    """A data point: its last value, and the wall-clock second at which that was set."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> str: ...
+    @property
+    def at(self) -> float: ...
+
+
+class Slots(Protocol):
+    """How many are served, and how many wait."""
+
+    taken: int
+    waiting: int
+
+
+class IoServer(Protocol):
+    """A listening I/O server."""
+
+    id: str
+
+    @property
+    def slots(self) -> Slots:
+        """Of the connections."""
+        ...
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where it listens, for people."""
+        ...
+
+
+class Transcript(Protocol):
+    """What was said on one connection."""
+
+    id: int
+    ioserver: str
+    ip: str
+    port: int
+    started_at: float
+    ended_at: float | None
+    tls: str
+    mails: int
+    outcome: str
+
+    @property
+    def lines(self) -> Iterable[Any]:
+        """Each with `at` (seconds since the begin), `mark` and `text`."""
+        ...
+
+    @property
+    def left_out(self) -> int:
+        """How many of the first lines are no longer here."""
+        ...
+
+    @property
+    def failed(self) -> bool:
+        """Ended, and no mail was taken."""
+        ...
+
+
+class Transcripts(Protocol):
+    """The last connections."""
+
+    def __iter__(self) -> Iterator[Transcript]:
+        """All of them, newest first."""
+        ...
+
+    def get(self, id_: int) -> Transcript | None:
+        """The one with this number, if it is still kept."""
+        ...
+
+
+class Availability(msgspec.Struct, frozen=True, kw_only=True):
+    """High availability: how this node stands. `since`: RFC 3339."""
+
+    mode: Literal["single", "active-standby", "all-active"]
+    active: bool
+    node: str | None
+    since: str | None
+
+
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """The other rooms, as ports."""
+    """The other rooms, as ports, for what is done with the inbox."""
 
     mailbox: Mailbox
     journal: Journal
-    item: Callable[[int], Awaitable[Converted]]
-    """The converted mail of a sequence; MailGone when retention was quicker."""
+    item: Item
+    deliveries: Deliveries
     chaos: Callable[[], Sequence[Chaos]]
     ioserver: str
     """The I/O server that mail of the API counts as mail of."""
@@ -47,3 +215,25 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     version: str
     database: str
+
+
+class Engine(msgspec.Struct, frozen=True, kw_only=True):
+    """The other rooms, as ports, for what the command line asks too: there is no inbox in it."""
+
+    version: str
+    folder: Path
+    clock: Clock
+    journal: Journal
+    item: Item
+    deliveries: Deliveries
+    ioservers: Mapping[str, IoServer]
+    transcripts: Transcripts
+    head: Head
+    arrivals: Arrivals
+    points: Callable[[], Sequence[Point]]
+    refused: Callable[[], Awaitable[list[int]]]
+    """Connections that brought no mail, in each minute of the last hour: known to the receiving side."""
+    tap: Tap
+    availability: Callable[[], Awaitable[Availability]]
+    config: Callable[[], dict[str, Any]]
+    """The settings in force, secrets masked."""

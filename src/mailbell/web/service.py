@@ -1,100 +1,92 @@
 """The web server: one application, and the sockets that it answers on."""
 
-import html
-import ipaddress
 import logging
 import socket
-from collections.abc import Sequence
+import ssl
 
 from aiohttp import web
 
 from mailbell.errors import ListenError
+from mailbell.login.users import Users
 from mailbell.settings import WebSettings
+from mailbell.web import own
+from mailbell.web.fates import Fates
 from mailbell.web.guard import Guard, middleware
 from mailbell.web.live import Live
 from mailbell.web.mailpit import Mailpit
-from mailbell.web.ports import Parts
-from mailbell.web.routing import Route, Router
+from mailbell.web.openapi import OpenApi
+from mailbell.web.ports import Engine, Parts
+from mailbell.web.routing import Router
+from mailbell.web.signin import NO_USERS, SignIn
+from mailbell.web.static import Static
+from mailbell.web.streams import STOP, Streams
 
 MAX_BODY = 64 * 2**20
-STOP = 1.0
-"""Seconds that answers under way have on stop."""
-
-HOME = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>mailbell</title>
-<h1>mailbell {version}</h1>
-<p>Mail in, events out. This server takes mail and keeps it here to be looked at through its API.</p>
-<h2>Send the first mail</h2>
-<pre>mailbell send --server {server}</pre>
-<h2>The API</h2>
-<p>It answers the calls of Mailpit's API:</p>
-<ul>
-<li><a href="/api/v1/messages">/api/v1/messages</a>: the mails, newest first
-<li><a href="/api/v1/search?query=is:unread">/api/v1/search?query=is:unread</a>: those that a query finds
-<li><a href="/api/v1/message/latest">/api/v1/message/latest</a>: the newest mail
-<li><a href="/view/latest.html">/view/latest.html</a>: how it looks
-<li><a href="/api/v1/info">/api/v1/info</a>: figures of this server
-</ul>
-</html>
-"""
 
 logger = logging.getLogger("mailbell.web")
 
 
-def application(parts: Parts, guard: Guard | None, more: Sequence[Route] = ()) -> web.Application:
-    """Make the application. Without a `guard`, for a socket that only those may open who may do all."""
-    live = Live(parts.mailbox, parts.version)
-    router = Router([*Mailpit(parts).routes(), Route("GET", "/api/events", live.events), *more])
+def application(
+    parts: Parts, engine: Engine, guard: Guard | None = None, sign_in: SignIn | None = None
+) -> web.Application:
+    """Make the application."""
+    live, streams = Live(parts), Streams()
+    routes = [
+        *Mailpit(parts).routes(),
+        *Fates(parts).routes(),
+        *live.routes(),
+        *own.routes(engine, streams),
+        *(NO_USERS if sign_in is None else sign_in.routes()),
+        *Static().routes(),
+    ]
+    routes += OpenApi(routes, engine.version).routes()
     made = web.Application(middlewares=[middleware(guard)], client_max_size=MAX_BODY)
-    made.router.add_route("*", "/{path:.*}", router.answer)
+    made.router.add_route(
+        "*", "/{path:.*}", Router(routes, None if sign_in is None else sign_in.require).answer
+    )
 
     async def close(_: web.Application) -> None:
+        streams.close()
         await live.close()
 
     made.on_shutdown.append(close)
     return made
 
 
-def home(version: str, smtp_port: int) -> Route:
-    """A page that says what this is."""
-    page = HOME.format(version=html.escape(version), server=f"127.0.0.1:{smtp_port}")
-
-    async def handler(_request: web.Request) -> web.Response:
-        return web.Response(text=page, content_type="text/html")
-
-    return Route("GET", "/", handler)
-
-
 class WebServer:
     """The application on a TCP port."""
 
-    def __init__(self, parts: Parts, settings: WebSettings, more: Sequence[Route] = ()) -> None:
-        """ListenError where the address is open to others, and nothing says that this is meant."""
+    def __init__(
+        self, parts: Parts, engine: Engine, settings: WebSettings, context: ssl.SSLContext | None = None
+    ) -> None:
+        """`context`: for HTTPS. StartupError where the users file can't be read."""
         self._host, self._port = split(settings.listen)
-        if not settings.insecure and not is_loopback(self._host):
-            raise ListenError(
-                f'web.listen = "{settings.listen}": whoever reaches this address could read all mail; '
-                "listen on 127.0.0.1, or write insecure = true in [web]"
-            )
-        guard = Guard([*settings.hosts, self._host])
+        self._context = context
+        sign_in = None
+        if settings.users is not None:
+            cookie = f"mailbell-{self._port}"  # a browser sends a cookie to all ports of a host
+            users, secure = Users(settings.users), context is not None
+            sign_in = SignIn(users, engine.clock, settings.session, cookie, secure)
         self._runner = web.AppRunner(
-            application(parts, guard, more), access_log=None, shutdown_timeout=STOP, handle_signals=False
+            application(parts, engine, Guard([*settings.hosts, self._host]), sign_in),
+            access_log=None,
+            shutdown_timeout=STOP,
+            handle_signals=False,
         )
 
     @property
     def url(self) -> str:
         """Where it answers."""
         host, port = self._runner.addresses[0][:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "http" if self._context is None else "https"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     async def start(self) -> None:
         """Listen; ListenError when the address can't be had."""
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
+            site = web.TCPSite(self._runner, self._host, self._port, ssl_context=self._context, backlog=1024)
+            await site.start()
         except OSError as error:
             await self._runner.cleanup()
             raise ListenError(
@@ -111,14 +103,6 @@ def split(listen: str) -> tuple[str, int]:
     """`host:port`, or `[address]:port`, apart."""
     host, _, port = listen.rpartition(":")
     return host.strip("[]"), int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _reason(error: OSError) -> str:

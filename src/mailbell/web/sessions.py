@@ -1,55 +1,16 @@
 """The transcripts of SMTP connections through the API: `GET /api/v1/sessions` and `/api/v1/sessions/{id}`."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from itertools import islice
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
-from mailbell.web.routing import Route
-
-LIMIT = 100
-
-
-class Transcript(Protocol):
-    """What was said on one connection."""
-
-    id: int
-    ioserver: str
-    ip: str
-    port: int
-    started_at: float
-    ended_at: float | None
-    tls: str
-    mails: int
-    outcome: str
-
-    @property
-    def lines(self) -> Iterable[Any]:
-        """Each with `at` (seconds since the begin), `mark` and `text`."""
-        ...
-
-    @property
-    def left_out(self) -> int:
-        """How many of the first lines are no longer here."""
-        ...
-
-    @property
-    def failed(self) -> bool:
-        """Ended, and no mail was taken."""
-        ...
-
-
-class Transcripts(Protocol):
-    """The last connections."""
-
-    def __iter__(self) -> Iterator[Transcript]:
-        """All of them, newest first."""
-        ...
-
-    def get(self, id_: int) -> Transcript | None:
-        """The one with this number, if it is still kept."""
-        ...
+from mailbell.web import requests
+from mailbell.web.ports import Transcript, Transcripts
+from mailbell.web.routing import Route, reply
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -77,6 +38,13 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lines: Sequence[Line] | None = None
 
 
+class Wanted(requests.Query, frozen=True, kw_only=True):
+    """Which connections."""
+
+    failed: Annotated[bool, Meta(description="Only those that brought no mail.")] = False
+    limit: Annotated[int, Meta(ge=0, le=10**9, description="The most that are answered.")] = 100
+
+
 class Sessions(msgspec.Struct, frozen=True):
     """Some of them, newest first."""
 
@@ -87,20 +55,22 @@ def routes(transcripts: Transcripts) -> list[Route]:
     """Make the routes."""
 
     async def many(request: web.Request) -> web.Response:
-        only_failed = request.query.get("failed", "") == "true"
-        limit = request.query.get("limit", str(LIMIT))
-        if not limit.isdecimal() or len(limit) > 9:
-            raise web.HTTPBadRequest(text="limit is a whole number")
-        found = (each for each in transcripts if each.failed or not only_failed)
-        return _json(Sessions([_shape(each) for each, _ in zip(found, range(int(limit)), strict=False)]))
+        """The last connections, newest first."""
+        asked = requests.query(request, Wanted)
+        found = (each for each in transcripts if each.failed or not asked.failed)
+        return reply(Sessions([_shape(each) for each in islice(found, asked.limit)]))
 
     async def one(_request: web.Request, number: str) -> web.Response:
+        """A connection, and what was said on it."""
         transcript = transcripts.get(int(number)) if number.isdecimal() and len(number) < 19 else None
         if transcript is None:
             raise web.HTTPNotFound(text=f"there is no session {number[:20]}; the last ones are kept")
-        return _json(_shape(transcript, whole=True))
+        return reply(_shape(transcript, whole=True))
 
-    return [Route("GET", "/api/v1/sessions", many), Route("GET", "/api/v1/sessions/{number}", one)]
+    return [
+        Route("GET", "/api/v1/sessions", many, Sessions, query=Wanted),
+        Route("GET", "/api/v1/sessions/{number}", one, Session),
+    ]
 
 
 def _shape(transcript: Transcript, *, whole: bool = False) -> Session:
@@ -119,7 +89,3 @@ def _shape(transcript: Transcript, *, whole: bool = False) -> Session:
         left_out=transcript.left_out if whole else 0,
         lines=lines,
     )
-
-
-def _json(value: object) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json")

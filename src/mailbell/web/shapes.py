@@ -1,29 +1,40 @@
 """The shapes of Mailpit's `/api/v1`, field by field, and how ours become them. Lists are [], never null."""
 
 import re
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from aiohttp import web
 
 from mailbell.event import schema
 from mailbell.event.convert import Converted
 from mailbell.mailbox import Change, Counts, Deleted, Entry, Page, Pruned, Truncated, Updated, is_inline
+from mailbell.web.ports import Mark
+from mailbell.web.times import moment
 
 _NAMES = {
     "id": "ID", "ids": "IDs", "message_id": "MessageID", "html": "HTML", "part_id": "PartID",
     "content_id": "ContentID", "md5": "MD5", "sha1": "SHA1", "sha256": "SHA256", "filename": "FileName",
     "smtp_server": "SMTPServer", "smtp_accepted": "SMTPAccepted", "smtp_accepted_size": "SMTPAcceptedSize",
-    "smtp_rejected": "SMTPRejected", "smtp_ignored": "SMTPIgnored", "sender": "From",
-    "preserve_message_ids": "PreserveMessageIDs",
+    "smtp_rejected": "SMTPRejected", "smtp_ignored": "SMTPIgnored",
+    "sender": "From", "preserve_message_ids": "PreserveMessageIDs",
 }  # fmt: skip
 
 
 def mailpit(field: str) -> str:
     """The name of a field in Mailpit's JSON."""
     return _NAMES.get(field) or "".join(part.capitalize() for part in field.split("_"))
+
+
+Marks = Callable[[int], Mark]
+"""How it stands with the event of a sequence."""
+
+
+class Message(msgspec.Struct, frozen=True, rename="pascal"):
+    """What goes to those who listen at /api/events."""
+
+    type: str
+    data: Any
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, rename=mailpit):
@@ -53,6 +64,10 @@ class Summary(Shape, frozen=True, kw_only=True):
     size: int
     attachments: int
     snippet: str
+    sequence: int
+    """Its number in the journal: ours, not Mailpit's."""
+    delivery: Mark
+    """How it stands in all sinks: ours, not Mailpit's."""
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,12 +182,21 @@ class Trigger(Shape, frozen=True, kw_only=True):
     probability: int
 
 
-def reply(value: object) -> web.Response:
-    """An answer in JSON."""
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json")
+class Triggers(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """All of them."""
+
+    sender: Trigger
+    recipient: Trigger
+    authentication: Trigger
 
 
-def listing(page: Page, counts: Counts, start: int, tags: Sequence[str]) -> Listing:
+class Sent(Shape, frozen=True, kw_only=True):
+    """The mail that was made."""
+
+    id: str
+
+
+def listing(page: Page, counts: Counts, start: int, tags: Sequence[str], mark: Marks) -> Listing:
     """A page of the list or of a search."""
     return Listing(
         total=counts.total,
@@ -182,11 +206,11 @@ def listing(page: Page, counts: Counts, start: int, tags: Sequence[str]) -> List
         messages_unread=page.unread,
         start=start,
         tags=list(tags),
-        messages=[summary(entry) for entry in page.entries],
+        messages=[summary(entry, mark(entry.sequence)) for entry in page.entries],
     )
 
 
-def summary(entry: Entry) -> Summary:
+def summary(entry: Entry, mark: Mark) -> Summary:
     """An item of a list."""
     mail = entry.summary
     return Summary(
@@ -205,12 +229,14 @@ def summary(entry: Entry) -> Summary:
         size=mail.size,
         attachments=mail.attachments,
         snippet=mail.snippet,
+        sequence=entry.sequence,
+        delivery=mark,
     )
 
 
 def detail(entry: Entry, item: Converted) -> Detail:
     """A whole mail, without its octets."""
-    short, event = summary(entry), item.event
+    short, event = summary(entry, "done"), item.event
     parts = [attachment(each, item) for each in event.attachments]
     inline = [is_inline(each) for each in event.attachments]
     return Detail(
@@ -264,28 +290,22 @@ def headers(item: Converted) -> dict[str, list[str]]:
     return found
 
 
-def change(what: Change) -> dict[str, Any]:
+def change(what: Change, mark: Marks) -> Message:
     """A message to those who listen at /api/events."""
     match what:
         case Updated(id_, read, tags):
             data: dict[str, object] = {"ID": id_}
             data |= {} if read is None else {"Read": read}
             data |= {} if tags is None else {"Tags": tags}
-            return {"Type": "update", "Data": data}
+            return Message("update", data)
         case Deleted(id_):
-            return {"Type": "delete", "Data": {"ID": id_}}
+            return Message("delete", {"ID": id_})
         case Pruned():
-            return {"Type": "prune", "Data": None}
+            return Message("prune", None)
         case Truncated():
-            return {"Type": "truncate", "Data": None}
+            return Message("truncate", None)
         case arrived:
-            return {"Type": "new", "Data": summary(arrived.entry)}
-
-
-def moment(milliseconds: int) -> str:
-    """RFC 3339, in UTC."""
-    at = datetime.fromtimestamp(milliseconds // 1000, UTC)
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
+            return Message("new", summary(arrived.entry, mark(arrived.entry.sequence)))
 
 
 def _address(address: schema.Address | None) -> Address:

@@ -1,48 +1,31 @@
 """`/api/v1/sinks` and `/api/v1/deliveries`: how each sink is doing; pause, resume, replay; what is parked."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from mailbell.errors import MailGone
-from mailbell.journal.base import Consumer, Journal
-from mailbell.web.routing import Route
-
-T = TypeVar("T")
-
-
-class Tally(Protocol):
-    """What a delivery has come to since the start."""
-
-    delivered: int
-    retried: int
-    last_error: str | None
-    last_error_at: float | None
-
-
-class Delivery(Protocol):
-    """A sink with its place in the journal."""
-
-    paused: str | None
-
-    @property
-    def consumer(self) -> Consumer: ...
-    @property
-    def tally(self) -> Tally: ...
-    @property
-    def state(self) -> Literal["up", "down", "paused"]: ...
-    @property
-    def rate(self) -> float: ...
-    def pause(self, reason: str) -> None: ...
-    def resume(self) -> None: ...
+from mailbell.journal.base import Consumer, Journal, State
+from mailbell.settings import MatchSettings
+from mailbell.web import requests
+from mailbell.web.ports import Deliveries, Delivery
+from mailbell.web.routing import Route, reply
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """A sink. `rate`: events a second, over about a minute; delivered and retried count from the start."""
+    """A sink. `rate`: events a second, over about a minute; delivered and retried count from the start.
+
+    `history`: events delivered in each minute of the last hour, oldest first. `match`: what it gets, in
+    words; empty: all.
+    """
 
     name: str
+    type: str
+    describe: str
+    match: str
     state: str
     paused: str | None
     lag: int
@@ -52,6 +35,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     rate: float
     last_error: str | None
     last_error_at: float | None
+    history: list[int]
 
 
 class Stuck(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,51 +58,75 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Picked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Parked events of one sink."""
+    """Events of one sink."""
 
     sink: str
     sequences: list[int]
 
 
+class Asked(requests.Query, frozen=True, kw_only=True):
+    """Which deliveries."""
+
+    state: Annotated[Literal["parked"], Meta(description="There is this one only.")] = "parked"
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """How many are on their way again."""
+
+    replayed: int
+
+
+class Retried(msgspec.Struct, frozen=True):
+    """How many are tried again."""
+
+    retried: int
+
+
+class Dropped(msgspec.Struct, frozen=True):
+    """How many were let go."""
+
+    dropped: int
+
+
 class Sinks:
     """The handlers."""
 
-    def __init__(self, journal: Journal, deliveries: Mapping[str, Delivery]) -> None:
+    def __init__(self, journal: Journal, deliveries: Deliveries) -> None:
         self._journal = journal
         self._deliveries = deliveries
 
     def routes(self) -> list[Route]:
         """What is answered here."""
         return [
-            Route("GET", "/api/v1/sinks", self.sinks),
-            Route("POST", "/api/v1/sinks/{name}/pause", self.pause),
-            Route("POST", "/api/v1/sinks/{name}/resume", self.resume),
-            Route("POST", "/api/v1/sinks/{name}/replay", self.replay),
-            Route("GET", "/api/v1/deliveries", self.parked),
-            Route("POST", "/api/v1/deliveries/retry", self.retry),
-            Route("POST", "/api/v1/deliveries/drop", self.drop),
+            Route("GET", "/api/v1/sinks", self.sinks, list[Status]),
+            Route("POST", "/api/v1/sinks/{name}/pause", self.pause, Status),
+            Route("POST", "/api/v1/sinks/{name}/resume", self.resume, Status),
+            Route("POST", "/api/v1/sinks/{name}/replay", self.replay, Replayed, Chosen),
+            Route("GET", "/api/v1/deliveries", self.parked, list[Stuck], query=Asked),
+            Route("POST", "/api/v1/deliveries/retry", self.retry, Retried, Picked),
+            Route("POST", "/api/v1/deliveries/drop", self.drop, Dropped, Picked),
         ]
 
     async def sinks(self, _request: web.Request) -> web.Response:
-        """All sinks."""
-        return _json([await status_of(name, each) for name, each in self._deliveries.items()])
+        """All sinks, and how each is doing."""
+        return reply([await status_of(name, each) for name, each in self._deliveries.items()])
 
     async def pause(self, _request: web.Request, name: str) -> web.Response:
         """Deliver nothing more until resumed, or the next start."""
         delivery = self._named(name)
         if delivery.paused is None:
             delivery.pause("asked for")
-        return _json(await status_of(name, delivery))
+        return reply(await status_of(name, delivery))
 
     async def resume(self, _request: web.Request, name: str) -> web.Response:
-        """Go on."""
+        """Go on after a pause."""
         self._named(name).resume()
-        return _json(await status_of(name, self._named(name)))
+        return reply(await status_of(name, self._named(name)))
 
     async def replay(self, request: web.Request, name: str) -> web.Response:
-        """Deliver once more; how many."""
+        """Deliver events once more: those parked, some by their numbers, or all since a moment."""
         consumer = self._named(name).consumer
-        chosen = await _body(request, Chosen)
+        chosen = await requests.read_exactly(request, Chosen)
         given = [chosen.parked, chosen.sequences is not None, chosen.since is not None]
         if given.count(True) != 1:
             raise web.HTTPBadRequest(text="say which events: one of parked, sequences, since")
@@ -128,14 +136,13 @@ class Sinks:
             sequences = await self._since(chosen.since)
         else:
             sequences = [each.sequence for each in await consumer.parked()]
-        await consumer.replay(sequences)
-        return _json({"replayed": len(sequences)})
+        await self._replay(consumer, sequences)
+        return reply(Replayed(len(sequences)))
 
     async def parked(self, request: web.Request) -> web.Response:
         """What was given up, by sink, in order of arrival."""
-        if request.query.get("state", "parked") != "parked":
-            raise web.HTTPBadRequest(text="state: there is parked only")
-        return _json(
+        requests.query(request, Asked)
+        return reply(
             [
                 Stuck(sink=name, **msgspec.structs.asdict(each))
                 for name, delivery in self._deliveries.items()
@@ -144,22 +151,31 @@ class Sinks:
         )
 
     async def retry(self, request: web.Request) -> web.Response:
-        """Try parked events again, now."""
-        consumer, sequences = await self._picked(request)
-        await consumer.replay(sequences)
-        return _json({"retried": len(sequences)})
+        """Try events now that are parked, or wait for their next try."""
+        consumer, sequences = await self._picked(request, "parked", "waiting")
+        await self._replay(consumer, sequences)
+        return reply(Retried(len(sequences)))
 
     async def drop(self, request: web.Request) -> web.Response:
         """Let go of parked events for good."""
-        consumer, sequences = await self._picked(request)
+        consumer, sequences = await self._picked(request, "parked")
         await consumer.discard(sequences)
-        return _json({"dropped": len(sequences)})
+        self._tell(sequences)
+        return reply(Dropped(len(sequences)))
 
-    async def _picked(self, request: web.Request) -> tuple[Consumer, list[int]]:
-        picked = await _body(request, Picked)
+    async def _replay(self, consumer: Consumer, sequences: Sequence[int]) -> None:
+        await consumer.replay(sequences)
+        self._tell(sequences)
+
+    def _tell(self, sequences: Sequence[int]) -> None:
+        for each in sequences:
+            self._deliveries.changed(each)
+
+    async def _picked(self, request: web.Request, *states: State) -> tuple[Consumer, list[int]]:
+        """The consumer, and those of the events asked for that are in one of these states."""
+        picked = await requests.read_exactly(request, Picked)
         consumer = self._named(picked.sink).consumer
-        parked = {each.sequence for each in await consumer.parked()}
-        return consumer, [each for each in picked.sequences if each in parked]
+        return consumer, [each for each in picked.sequences if consumer.state(each) in states]
 
     async def _since(self, moment: float) -> Sequence[int]:
         """From the newest back to the first that is older, or no longer there."""
@@ -183,9 +199,12 @@ class Sinks:
 
 async def status_of(name: str, delivery: Delivery) -> Status:
     """How this sink is doing."""
-    tally = delivery.tally
+    tally, settings = delivery.tally, delivery.settings
     return Status(
         name=name,
+        type=str(settings.__struct_config__.tag),
+        describe=settings.describe(),
+        match=in_words(settings.match),
         state=delivery.state,
         paused=delivery.paused,
         lag=delivery.consumer.lag,
@@ -195,15 +214,20 @@ async def status_of(name: str, delivery: Delivery) -> Status:
         rate=round(delivery.rate, 3),
         last_error=tally.last_error,
         last_error_at=tally.last_error_at,
+        history=delivery.history,
     )
 
 
-async def _body(request: web.Request, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(await request.read(), type=kind)
-    except msgspec.DecodeError as error:
-        raise web.HTTPBadRequest(text=f"the body: {error}") from None
+def in_words(match: MatchSettings) -> str:
+    """Which events a sink gets: `from *@cams.lan; subject *alarm* or *motion*`."""
+    given = {
+        field.encode_name: getattr(match, field.name)
+        for field in msgspec.structs.fields(match)
+        if getattr(match, field.name) != field.default
+    }
+    given |= given.pop("header", {})
+    return "; ".join(f"{name} {_either(value)}" for name, value in given.items())
 
 
-def _json(value: object) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json")
+def _either(value: object) -> str:
+    return " or ".join(map(str, value)) if isinstance(value, tuple) else "yes" if value else "no"

@@ -1,38 +1,13 @@
 """`GET /api/v1/status`: how the whole is doing, in one answer."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 from aiohttp import web
 
-from mailbell.journal.base import Journal
-from mailbell.web.routing import Route
-from mailbell.web.sinks import Delivery, Status, status_of
-
-
-class Slots(Protocol):
-    """How many are served, and how many wait."""
-
-    taken: int
-    waiting: int
-
-
-class IoServer(Protocol):
-    """A listening I/O server."""
-
-    id: str
-
-    @property
-    def slots(self) -> Slots:
-        """Of the connections."""
-        ...
-
-    @property
-    def addresses(self) -> list[str]:
-        """Where it listens, for people."""
-        ...
+from mailbell.web.ports import Engine
+from mailbell.web.routing import Route, reply
+from mailbell.web.sinks import Status, status_of
 
 
 class IoServerStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,34 +36,30 @@ class Whole(msgspec.Struct, frozen=True, kw_only=True):
     sinks: list[Status]
 
 
-def route(
-    version: str,
-    folder: Path,
-    journal: Journal,
-    ioservers: Mapping[str, IoServer],
-    deliveries: Mapping[str, Delivery],
-) -> Route:
+def route(engine: Engine) -> Route:
     """Make the route."""
 
     async def handler(_request: web.Request) -> web.Response:
+        """How the whole is doing."""
+        journal = engine.journal
         whole = Whole(
-            version=version,
+            version=engine.version,
             ioservers=[
                 IoServerStatus(
                     id=each.id, listening=each.addresses, served=each.slots.taken, waiting=each.slots.waiting
                 )
-                for each in ioservers.values()
+                for each in engine.ioservers.values()
             ],
             journal=JournalStatus(
                 last_sequence=journal.last_sequence,
-                size=_size(folder),
+                size=_size(engine.folder),
                 trouble=None if journal.trouble is None else str(journal.trouble),
             ),
-            sinks=[await status_of(name, each) for name, each in deliveries.items()],
+            sinks=[await status_of(name, each) for name, each in engine.deliveries.items()],
         )
-        return web.Response(body=msgspec.json.encode(whole), content_type="application/json")
+        return reply(whole)
 
-    return Route("GET", "/api/v1/status", handler)
+    return Route("GET", "/api/v1/status", handler, Whole)
 
 
 def _size(folder: Path) -> int:

@@ -1,7 +1,8 @@
 """The users file: a line is `name:hash`, `#` begins a comment.
 
 A hash is scrypt, as `mailbell user add` writes it; bcrypt, as `htpasswd -B` does; or `{PLAIN}password`, for
-devices that know nothing but CRAM-MD5, which needs readable passwords (RFC 2195).
+devices that know nothing but CRAM-MD5, which needs readable passwords (RFC 2195). Behind `{TOKEN}` stands the
+SHA-256 of a token for the API, which needs no slow hash: nobody guesses 256 random bits.
 """
 
 import base64
@@ -15,12 +16,14 @@ from pathlib import Path
 from mailbell.errors import StartupError
 
 PLAIN = "{PLAIN}"
+TOKEN = "{TOKEN}"  # noqa: S105  what stands before its hash
 
 N, R, P = 2**14, 8, 1
 """scrypt's cost: about 40 ms and 16 MiB, on purpose."""
 
 _MEMORY = 64 * 2**20
 _SCRYPT = re.compile(r"\$scrypt\$(\d{1,8})\$(\d{1,2})\$(\d{1,2})\$([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]+)")
+_TOKEN = re.compile(r"\{TOKEN\}[0-9a-f]{64}")
 _BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|1[0-7])\$[./A-Za-z0-9]{53}")
 _NAME = re.compile(r"[^\s:#\x00-\x1f\x7f]([^:\x00-\x1f\x7f]*[^\s:\x00-\x1f\x7f])?")
 
@@ -32,7 +35,9 @@ def hash_password(password: str) -> str:
 
 
 def verify(password: str, hashed: str) -> bool:
-    """Whether the hash was made of this password."""
+    """Whether the hash was made of this password; that of a token never is."""
+    if hashed.startswith(TOKEN):
+        return False
     if hashed.startswith(PLAIN):
         return hmac.compare_digest(password.encode(), hashed.removeprefix(PLAIN).encode())
     if found := _SCRYPT.fullmatch(hashed):
@@ -63,14 +68,33 @@ def parse(path: Path) -> dict[str, str]:
 
 def kind(hashed: str) -> str:
     """How a password is kept, for people."""
-    return "scrypt" if hashed.startswith("$scrypt$") else "readable" if hashed.startswith(PLAIN) else "bcrypt"
+    kinds = {"$scrypt$": "scrypt", PLAIN: "readable", TOKEN: "token"}
+    return next((each for start, each in kinds.items() if hashed.startswith(start)), "bcrypt")
+
+
+def hash_token(token: str) -> str:
+    """What is kept of a token."""
+    return f"{TOKEN}{hashlib.sha256(token.encode(errors='replace')).hexdigest()}"
 
 
 def put(path: Path, name: str, password: str) -> None:
     """Add a user, or give it another password; what else stands in the file stays."""
     if problem := _problem(name, None) or ("" if password else "the password is empty"):
         raise StartupError(f"user {name}: {problem}")
-    line = f"{name}:{hash_password(password)}"
+    _put(path, name, hash_password(password))
+
+
+def put_token(path: Path, name: str) -> str:
+    """Add a user who has a token and no password, or give it another; return the token, which is not kept."""
+    if problem := _problem(name, None):
+        raise StartupError(f"user {name}: {problem}")
+    token = f"mb_{secrets.token_urlsafe(32)}"
+    _put(path, name, hash_token(token))
+    return token
+
+
+def _put(path: Path, name: str, hashed: str) -> None:
+    line = f"{name}:{hashed}"
     lines = _lines(path) if path.exists() else []
     if name in (users := parse(path) if lines else {}):
         lines = [line if each.partition(":")[0] == name and name in users else each for each in lines]
@@ -90,7 +114,9 @@ def _problem(name: str, hashed: str | None) -> str:
     """What is wrong with a line, "" if nothing; None for a hash that is yet to be made."""
     if not _NAME.fullmatch(name):
         return "a user's name has no colon, no control character, no blank at its ends and no # before it"
-    if hashed is None or (hashed.startswith(PLAIN) and hashed != PLAIN) or _BCRYPT.fullmatch(hashed):
+    if hashed is None or (hashed.startswith(PLAIN) and hashed != PLAIN):
+        return ""
+    if _BCRYPT.fullmatch(hashed) or _TOKEN.fullmatch(hashed):
         return ""
     found = _SCRYPT.fullmatch(hashed)
     if found and _can_be_made(*map(int, found.groups()[:3])):

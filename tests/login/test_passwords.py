@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailbell.errors import StartupError
-from mailbell.server.passwords import hash_password, parse, put, remove, verify
+from mailbell.login.passwords import hash_password, parse, put, remove, verify
 from tests.tools import find, leave_out
 
 SCRYPT = hash_password("sesame")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mailbell.clock import Clock
 from mailbell.errors import StartupError
-from mailbell.server.passwords import PLAIN, hash_password, parse, verify
+from mailbell.login.passwords import PLAIN, TOKEN, hash_password, hash_token, parse, verify
 from mailbell.smtp.sasl import Credentials, matches
 
 DELAYS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -45,6 +45,7 @@ class Users:
         """Whether they are right; an empty password never is. One hash is made, whoever the user is."""
         self._follow()
         hashed = self._hashes.get(credentials.user, "")
+        hashed = "" if hashed.startswith(TOKEN) else hashed
         known = hashed.removeprefix(PLAIN) if hashed.startswith(PLAIN) else ""
         if credentials.password is None:  # CRAM-MD5
             return matches(credentials, known or self._made_up) and bool(known)
@@ -53,10 +54,22 @@ class Users:
             right = verify(credentials.password, hashed)
         return right and bool(hashed) and bool(credentials.password)
 
+    def stamp(self, user: str) -> str:
+        """Changes when the user's password does; "" for a user that there is not."""
+        self._follow()
+        return self._hashes.get(user, "")
+
+    def bearer(self, token: str) -> str | None:
+        """The user whose token this is. Nothing is to be learnt from how long a look-up of a hash takes."""
+        self._follow()
+        hashed = hash_token(token)
+        return next((user for user, each in self._hashes.items() if each == hashed), None)
+
     @property
     def _nobody(self) -> str:
         """A hash for a user that has none: one of the file, so that it takes as long as theirs."""
-        return next((each for each in self._hashes.values() if not each.startswith(PLAIN)), self._made_up)
+        slow = (each for each in self._hashes.values() if not each.startswith((PLAIN, TOKEN)))
+        return next(slow, self._made_up)
 
     def _follow(self) -> None:
         try:
@@ -70,6 +83,14 @@ class Users:
             if str(error) != self._complaint:  # once, not at every login
                 logger.error("users file not read again, the last one stays in use: %s", error)
             self._complaint = str(error)
+
+
+class TooSoon(Exception):
+    """A source that has failed to log in may not try again yet."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"too many wrong passwords; try again in {seconds:.0f} s")
+        self.seconds = seconds
 
 
 class _Source:
@@ -99,16 +120,34 @@ class Authenticator:
         return self._users.readable
 
     async def check(self, ip: str, credentials: Credentials) -> bool:
-        """Whether they are right."""
+        """Whether they are right; a source that guesses is answered later and later."""
         source = self._source(ip)
         async with source.turn:  # one after the other: many connections guess no faster than one
-            if self._clock.monotonic() - source.failed_at > FORGIVEN_AFTER:
-                source.failures = 0
-            await self._sleep(DELAYS[min(source.failures, len(DELAYS) - 1)])
-            async with self._few:
-                right = await asyncio.to_thread(self._users.check, credentials)
-            source.failures = 0 if right else source.failures + 1
-            source.failed_at = self._clock.monotonic()
+            await self._sleep(self._delay(source))
+            return await self._judge(source, credentials)
+
+    async def check_now(self, ip: str, credentials: Credentials) -> bool:
+        """Whether they are right; TooSoon, instead of a later answer, for a source that guesses."""
+        source = self._source(ip)
+        if source.turn.locked():
+            raise TooSoon(DELAYS[1])
+        async with source.turn:
+            delay = self._delay(source)
+            wait = source.failed_at + delay - self._clock.monotonic()
+            if delay and wait > 0:
+                raise TooSoon(wait)
+            return await self._judge(source, credentials)
+
+    def _delay(self, source: _Source) -> float:
+        if self._clock.monotonic() - source.failed_at > FORGIVEN_AFTER:
+            source.failures = 0
+        return DELAYS[min(source.failures, len(DELAYS) - 1)]
+
+    async def _judge(self, source: _Source, credentials: Credentials) -> bool:
+        async with self._few:
+            right = await asyncio.to_thread(self._users.check, credentials)
+        source.failures = 0 if right else source.failures + 1
+        source.failed_at = self._clock.monotonic()
         return right
 
     def _source(self, ip: str) -> _Source:

@@ -1,0 +1,22 @@
+"""The calls that need no inbox: over HTTP, and for the command line over the control socket."""
+
+from mailbell.web import sessions, status
+from mailbell.web.about import About
+from mailbell.web.events import Events
+from mailbell.web.monitor import Monitor
+from mailbell.web.ports import Engine
+from mailbell.web.routing import Route
+from mailbell.web.sinks import Sinks
+from mailbell.web.streams import Streams
+
+
+def routes(engine: Engine, streams: Streams) -> list[Route]:
+    """Make the routes."""
+    return [
+        status.route(engine),
+        *Sinks(engine.journal, engine.deliveries).routes(),
+        *sessions.routes(engine.transcripts),
+        *Events(engine, streams).routes(),
+        *Monitor(engine.tap, streams).routes(),
+        *About(engine).routes(),
+    ]
