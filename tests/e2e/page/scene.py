@@ -3,29 +3,23 @@
 import math
 import struct
 import zlib
+from collections.abc import Callable
 from email.message import EmailMessage
+from pathlib import Path
 
 WIDTH, HEIGHT = 480, 270
 
-HTML = """<!doctype html>
-<html><body style="margin:0;background:#eef1f6;font-family:Arial,Helvetica,sans-serif;color:#1f2937">
-<table width="100%" cellpadding="0" cellspacing="0"><tr><td align="center" style="padding:32px 12px">
-<table width="100%" cellpadding="0" cellspacing="0" style="max-width:520px;background:#fff;border-radius:12px">
-<tr><td style="padding:28px 32px 0"><img src="cid:logo" width="44" height="44" alt="" style="border-radius:10px"></td></tr>
-<tr><td style="padding:16px 32px 0;font-size:22px;font-weight:bold">Confirm your address</td></tr>
-<tr><td style="padding:12px 32px 0;font-size:15px;line-height:1.6">Hello Robin,<br>one more step and your account at
-Kiln &amp; Co. is ready. The link holds for 24 hours.</td></tr>
-<tr><td style="padding:22px 32px 0"><a href="https://shop.example/confirm?token=8f1c2a"
- style="display:inline-block;background:#0f766e;color:#fff;padding:12px 22px;border-radius:8px;text-decoration:none;
- font-size:15px">Confirm my address</a></td></tr>
-<tr><td style="padding:24px 32px 30px;font-size:12px;color:#6b7280;line-height:1.6">You did not sign up? Then ignore
-this mail.</td></tr></table></td></tr></table></body></html>"""
+HTML = (Path(__file__).parent / "confirmation.html").read_text()
 
 
-def png(width: int, height: int, colour: "Colour") -> bytes:
+Paint = Callable[[float, float], tuple[int, int, int]]
+
+
+def png(width: int, height: int, colour: Paint) -> bytes:
     """A picture, its pixels made by a function."""
     rows = b"".join(
-        b"\0" + bytes(part for x in range(width) for part in colour(x / width, y / height)) for y in range(height)
+        b"\0" + bytes(part for x in range(width) for part in colour(x / width, y / height))
+        for y in range(height)
     )
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -60,7 +54,11 @@ class Colour:
 
     def _sky(self) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
         d = self._dusk
-        return (40 + 70 * (1 - d), 200 + 40 * d), (60 + 100 * (1 - d), 214 - 50 * d), (110 + 110 * (1 - d), 232 - 120 * d)
+        return (
+            (40 + 70 * (1 - d), 200 + 40 * d),
+            (60 + 100 * (1 - d), 214 - 50 * d),
+            (110 + 110 * (1 - d), 232 - 120 * d),
+        )
 
     def _lit(self, *parts: int) -> tuple[int, int, int]:
         red, green, blue = (int(part * (1 - 0.45 * self._dusk)) for part in parts)
@@ -111,7 +109,9 @@ def confirmation() -> EmailMessage:
     message.add_alternative(HTML, subtype="html")
     html = message.get_payload()[1]  # type: ignore[index]
     assert isinstance(html, EmailMessage)
-    html.add_related(png(44, 44, _logo), "image", "png", cid="<logo>", disposition="inline", filename="logo.png")
+    html.add_related(
+        png(44, 44, _logo), "image", "png", cid="<logo>", disposition="inline", filename="logo.png"
+    )
     return message
 
 
@@ -129,10 +129,25 @@ def earlier() -> list[EmailMessage]:
     """Yesterday's mail."""
     return [
         mail(PRINTER, "desk@office.lan", "Toner low: magenta", "The magenta cartridge has 8 % left.\n"),
-        mail(NVR, "alarm@house.lan", "Daily report", "9 cameras on line, 0 off line.\n3 events, 61 % of the disk used.\n"),
+        mail(
+            NVR,
+            "alarm@house.lan",
+            "Daily report",
+            "9 cameras on line, 0 off line.\n3 events, 61 % of the disk used.\n",
+        ),
         mail(UPS, "ops@plant.lan", "Self-test passed", "Battery 98 %, runtime 41 min.\n", "power"),
-        mail(SHOP, "robin@example.com", "Your order 20417 is on its way", "Two kiln shelves, one cone set.\n", "staging"),
-        snapshot(mail(YARD, "alarm@house.lan", "Motion detected: yard", "Channel 2, 18:02:11\n", "motion"), "yard-180211.png", 0.9),
+        mail(
+            SHOP,
+            "robin@example.com",
+            "Your order 20417 is on its way",
+            "Two kiln shelves, one cone set.\n",
+            "staging",
+        ),
+        snapshot(
+            mail(YARD, "alarm@house.lan", "Motion detected: yard", "Channel 2, 18:02:11\n", "motion"),
+            "yard-180211.png",
+            0.9,
+        ),
         mail(PANEL, "alarm@house.lan", "System armed", "Armed by code 2.\n"),
         mail(KILN, "ops@plant.lan", "Firing finished", "Program 6, 8 h 12 min, 1060 °C at most.\n"),
     ]
@@ -141,23 +156,51 @@ def earlier() -> list[EmailMessage]:
 def today() -> list[EmailMessage]:
     """Today's mail, the newest last."""
     return [
-        mail(NVR, "alarm@house.lan", "Daily report", "9 cameras on line, 0 off line.\n5 events, 62 % of the disk used.\n"),
+        mail(
+            NVR,
+            "alarm@house.lan",
+            "Daily report",
+            "9 cameras on line, 0 off line.\n5 events, 62 % of the disk used.\n",
+        ),
         mail(UPS, "ops@plant.lan", "On battery: input power lost", "Load 34 %, runtime 39 min.\n", "power"),
         mail(UPS, "ops@plant.lan", "Input power restored", "On battery for 2 min 10 s.\n", "power"),
         mail("", "alarm@house.lan", "", "alarm input 1\n"),
-        mail("מצלמה צפונית <north@cams.lan>", "alarm@house.lan", "זוהתה תנועה בשער הצפוני", "ערוץ 4, 11:42:07\n", "motion"),
-        mail(KILN, "ops@plant.lan", "Temperature above 90 °C", "Zone 2 at 93.4 °C, limit 90 °C.\nThe kiln has been throttled.\n"),
+        mail(
+            "מצלמה צפונית <north@cams.lan>",
+            "alarm@house.lan",
+            "זוהתה תנועה בשער הצפוני",
+            "ערוץ 4, 11:42:07\n",
+            "motion",
+        ),
+        mail(
+            KILN,
+            "ops@plant.lan",
+            "Temperature above 90 °C",
+            "Zone 2 at 93.4 °C, limit 90 °C.\nThe kiln has been throttled.\n",
+        ),
         mail(SHOP, "robin@example.com", "Reset your password 🔑", "The link holds for an hour.\n", "staging"),
         mail(PANEL, "alarm@house.lan", "Zone 3: back door open", "Opened at 15:07:44, system not armed.\n"),
         confirmation(),
-        snapshot(mail(YARD, "alarm@house.lan", "Motion detected: yard", "Channel 2, 17:21:36\n", "motion"), "yard-172136.png", 0.55),
-        mail(UPS, "ops@plant.lan", "Battery needs replacing", "Capacity 61 % of new. Replace within 30 days.\n", "power", "service"),
+        snapshot(
+            mail(YARD, "alarm@house.lan", "Motion detected: yard", "Channel 2, 17:21:36\n", "motion"),
+            "yard-172136.png",
+            0.55,
+        ),
+        mail(
+            UPS,
+            "ops@plant.lan",
+            "Battery needs replacing",
+            "Capacity 61 % of new. Replace within 30 days.\n",
+            "power",
+            "service",
+        ),
         snapshot(
             mail(
                 GATE,
                 "Alarm <alarm@house.lan>",
                 "Motion detected: front gate",
-                "Camera:   Front gate (IPC-4421)\nEvent:    Person\nTime:     2026-11-22 18:24:36\nZone:     2, path\n\n"
+                "Camera:   Front gate (IPC-4421)\nEvent:    Person\nTime:     2026-11-22 18:24:36\n"
+                "Zone:     2, path\n\n"
                 "Live view: http://192.168.1.64/live\n",
                 "motion",
             ),

@@ -114,7 +114,11 @@ export class Api {
     const text = await response.text().catch(() => "");
     const retryAfter = Number(response.headers.get("Retry-After")) || 0;
     if (response.status === 401 && path !== "/api/v1/login") this.onSignedOut();
-    throw new ApiError(response.status, sentence(text) || `The server answered ${response.status}.`, retryAfter);
+    throw new ApiError(
+      response.status,
+      sentence(text) || `The server answered ${response.status}.`,
+      retryAfter,
+    );
   }
 }
 

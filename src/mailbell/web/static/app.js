@@ -62,7 +62,9 @@ export class App {
   start() {
     addEventListener("hashchange", () => this.#route());
     this.mails.addEventListener("change", () => this.#showUnread());
-    this.live.addEventListener("message", (event) => this.mails.hear(/** @type {CustomEvent} */ (event).detail));
+    this.live.addEventListener("message", (event) =>
+      this.mails.hear(/** @type {CustomEvent} */ (event).detail),
+    );
     this.live.addEventListener("state", () => this.live.state === "live" && this.#catchUp());
     this.live.start();
     this.statusPoll = poll(STATUS_EVERY, () => this.#ask());

@@ -33,8 +33,19 @@ export function thumbnails(mail) {
   return h(
     "section",
     { class: "below", "aria-label": "Attachments" },
-    h("ul", { class: "thumbs" }, ...shown.map((part) => h("li", null, isPicture(part) ? look(mail, part) : save(mail, part, [icon("file"), foreign(nameOf(part))])))),
-    parts.length > shown.length && h("p", { class: "quiet" }, `and ${parts.length - shown.length} more under Attachments`),
+    h(
+      "ul",
+      { class: "thumbs" },
+      ...shown.map((part) =>
+        h(
+          "li",
+          null,
+          isPicture(part) ? look(mail, part) : save(mail, part, [icon("file"), foreign(nameOf(part))]),
+        ),
+      ),
+    ),
+    parts.length > shown.length &&
+      h("p", { class: "quiet" }, `and ${parts.length - shown.length} more under Attachments`),
   );
 }
 
@@ -47,12 +58,20 @@ function card(mail, part, inline) {
   return h(
     "li",
     { class: "card" },
-    isPicture(part) ? look(mail, part) : h("div", { class: "kind" }, icon("file"), h("span", null, ending(part))),
+    isPicture(part)
+      ? look(mail, part)
+      : h("div", { class: "kind" }, icon("file"), h("span", null, ending(part))),
     h(
       "div",
       { class: "about" },
       h("p", { class: "name", title: nameOf(part) }, foreign(nameOf(part))),
-      h("p", { class: "quiet" }, foreign(part.ContentType), ` · ${size(part.Size)}`, inline && " · in the HTML"),
+      h(
+        "p",
+        { class: "quiet" },
+        foreign(part.ContentType),
+        ` · ${size(part.Size)}`,
+        inline && " · in the HTML",
+      ),
     ),
     save(mail, part, [icon("download")], "button bare"),
   );
@@ -71,7 +90,16 @@ function look(mail, part) {
     decoding: "async",
     onerror: () => picture.replaceWith(icon("file")), // it only said that it is one
   });
-  return h("button", { type: "button", class: "look", "aria-label": `Look at ${nameOf(part)}`, onclick: () => enlarge(mail, part) }, picture);
+  return h(
+    "button",
+    {
+      type: "button",
+      class: "look",
+      "aria-label": `Look at ${nameOf(part)}`,
+      onclick: () => enlarge(mail, part),
+    },
+    picture,
+  );
 }
 
 /**
@@ -84,7 +112,10 @@ function enlarge(mail, part) {
     title: nameOf(part),
     kind: "picture",
     body: [h("img", { src, alt: nameOf(part) })],
-    actions: [h("p", { class: "quiet" }, foreign(part.ContentType), ` · ${size(part.Size)}`), save(mail, part, [icon("download"), h("span", null, "Save")], "button primary")],
+    actions: [
+      h("p", { class: "quiet" }, foreign(part.ContentType), ` · ${size(part.Size)}`),
+      save(mail, part, [icon("download"), h("span", null, "Save")], "button primary"),
+    ],
   });
 }
 
@@ -97,7 +128,17 @@ function enlarge(mail, part) {
  */
 function save(mail, part, label, kind = "chip") {
   const name = `Save ${nameOf(part)}`;
-  return h("a", { class: kind, href: messagePath(mail.ID, `/part/${part.PartID}`), download: "", title: name, "aria-label": name }, ...label);
+  return h(
+    "a",
+    {
+      class: kind,
+      href: messagePath(mail.ID, `/part/${part.PartID}`),
+      download: "",
+      title: name,
+      "aria-label": name,
+    },
+    ...label,
+  );
 }
 
 /** @param {Part} part */

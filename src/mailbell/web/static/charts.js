@@ -15,15 +15,30 @@ export function bars({ values, titles = [], label, height = 32, marked = [] }) {
     const foot = tall(marked[index] ?? 0);
     const x = index * step + 1;
     const title = titles[index] ? svg("title", {}, titles[index]) : null;
-    const bar = svg("rect", { class: "bar", x, y: height - tall(value) - foot, width: step - 2, height: tall(value), rx: 1 });
-    const trouble = foot ? svg("rect", { class: "bar bad", x, y: height - foot, width: step - 2, height: foot, rx: 1 }) : null;
+    const bar = svg("rect", {
+      class: "bar",
+      x,
+      y: height - tall(value) - foot,
+      width: step - 2,
+      height: tall(value),
+      rx: 1,
+    });
+    const trouble = foot
+      ? svg("rect", { class: "bar bad", x, y: height - foot, width: step - 2, height: foot, rx: 1 })
+      : null;
     // The whole column answers the pointer, not the bar alone.
     const column = svg("rect", { class: "column", x: index * step, y: 0, width: step, height });
     return svg("g", {}, column, bar, trouble, title);
   });
   return svg(
     "svg",
-    { class: "bars", viewBox: `0 0 ${values.length * step} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": label },
+    {
+      class: "bars",
+      viewBox: `0 0 ${values.length * step} ${height}`,
+      preserveAspectRatio: "none",
+      role: "img",
+      "aria-label": label,
+    },
     svg("line", { class: "base", x1: 0, x2: values.length * step, y1: height, y2: height }),
     ...made,
   );

@@ -30,7 +30,12 @@ export class ConnectionsView {
     this.element = h(
       "div",
       { class: "view connections" },
-      h("header", { class: "top" }, h("h1", null, "Connections"), h("p", { class: "count" }, "The last 200 that failed, and the last 200 that brought mail")),
+      h(
+        "header",
+        { class: "top" },
+        h("h1", null, "Connections"),
+        h("p", { class: "count" }, "The last 200 that failed, and the last 200 that brought mail"),
+      ),
       this.problem,
       h("div", { class: "columns" }, this.list, this.pane),
     );
@@ -77,10 +82,19 @@ export class ConnectionsView {
     const open = sessions.filter(({ ended_at }) => ended_at === null);
     const failed = sessions.filter((each) => each.failed);
     const good = sessions.filter((each) => each.ended_at !== null && !each.failed);
-    if (sessions.length) fill(this.list, group("Failed", failed, "None has failed."), group("Open", open, ""), group("Brought mail", good, ""));
+    if (sessions.length)
+      fill(
+        this.list,
+        group("Failed", failed, "None has failed."),
+        group("Open", open, ""),
+        group("Brought mail", good, ""),
+      );
     else fill(this.list, none());
     this.#mark();
-    if (focused) /** @type {HTMLElement | null} */ (this.list.querySelector(`[data-id="${CSS.escape(focused)}"]`))?.focus({ preventScroll: true });
+    if (focused)
+      /** @type {HTMLElement | null} */ (
+        this.list.querySelector(`[data-id="${CSS.escape(focused)}"]`)
+      )?.focus({ preventScroll: true });
     this.#load();
   }
 
@@ -105,7 +119,11 @@ export class ConnectionsView {
     } catch (error) {
       if (id !== this.id) return;
       this.shown = "";
-      fill(this.pane, back(), h("p", { class: "problem", role: "alert" }, /** @type {Error} */ (error).message));
+      fill(
+        this.pane,
+        back(),
+        h("p", { class: "problem", role: "alert" }, /** @type {Error} */ (error).message),
+      );
     }
   }
 
@@ -116,14 +134,25 @@ export class ConnectionsView {
 
   #showTranscript(/** @type {Session} */ session) {
     const lines = session.lines ?? [];
-    const text = () => lines.map(({ at, mark, text: said }) => `${at.toFixed(3)} ${mark} ${said}`).concat(session.outcome).join("\n");
+    const text = () =>
+      lines
+        .map(({ at, mark, text: said }) => `${at.toFixed(3)} ${mark} ${said}`)
+        .concat(session.outcome)
+        .join("\n");
     fill(
       this.pane,
       back(),
       h("header", { class: "head" }, h("h2", null, who(session)), copyButton(text, "Copy", false)),
-      h("p", { class: `outcome ${session.failed ? "failed" : ""}` }, session.failed && icon("alert"), h("bdi", null, session.outcome || "It is still open.")),
+      h(
+        "p",
+        { class: `outcome ${session.failed ? "failed" : ""}` },
+        session.failed && icon("alert"),
+        h("bdi", null, session.outcome || "It is still open."),
+      ),
       facts(session),
-      session.left_out ? h("p", { class: "quiet" }, `The first ${plural(session.left_out, "line")} are not kept.`) : null,
+      session.left_out
+        ? h("p", { class: "quiet" }, `The first ${plural(session.left_out, "line")} are not kept.`)
+        : null,
       h("ol", { class: "dialogue", tabindex: "0", "aria-label": "Dialogue" }, ...lines.map(said)),
     );
   }
@@ -152,7 +181,11 @@ function item(session) {
     null,
     h(
       "a",
-      { href: link({ view: "connections", id: String(session.id) }), class: state, "data-id": String(session.id) },
+      {
+        href: link({ view: "connections", id: String(session.id) }),
+        class: state,
+        "data-id": String(session.id),
+      },
       h("span", { class: "who" }, foreign(session.ip), h("span", { class: "to" }, ` to ${session.ioserver}`)),
       session.tls && h("span", { class: "tls" }, icon("lock"), session.tls),
       h("time", { datetime: date(session.started_at).toISOString() }, moment(date(session.started_at))),
@@ -181,7 +214,8 @@ function facts({ started_at, ended_at, tls, mails }) {
 
 /** @param {Line} line */
 function said({ at, mark, text }) {
-  const kind = mark === "<" ? "client" : mark === "=" ? "state" : /^[45]\d\d/.test(text) ? "refusal" : "server";
+  const kind =
+    mark === "<" ? "client" : mark === "=" ? "state" : /^[45]\d\d/.test(text) ? "refusal" : "server";
   return h(
     "li",
     { class: kind },
@@ -203,9 +237,22 @@ export function visible(text) {
 }
 
 function back() {
-  return h("a", { class: "button bare back", href: link({ view: "connections" }), "aria-label": "Back to the list" }, icon("left"));
+  return h(
+    "a",
+    { class: "button bare back", href: link({ view: "connections" }), "aria-label": "Back to the list" },
+    icon("left"),
+  );
 }
 
 function none() {
-  return h("section", { class: "first" }, h("h2", null, "No connections yet"), h("p", null, "When a device connects it shows up here, with all that was said. If its test fails and nothing shows, it did not get here: check the address and port in the device, and a firewall in between."));
+  return h(
+    "section",
+    { class: "first" },
+    h("h2", null, "No connections yet"),
+    h(
+      "p",
+      null,
+      "When a device connects it shows up here, with all that was said. If its test fails and nothing shows, it did not get here: check the address and port in the device, and a firewall in between.",
+    ),
+  );
 }

@@ -55,11 +55,17 @@ function show(list, found, act) {
       : noSinks(),
     h("p", { class: "quiet" }, `The mail is number ${found.sequence} of the journal.`),
   );
-  if (focused) /** @type {HTMLElement | null} */ (list.querySelector(`[data-act="${CSS.escape(focused)}"]`))?.focus();
+  if (focused)
+    /** @type {HTMLElement | null} */ (list.querySelector(`[data-act="${CSS.escape(focused)}"]`))?.focus();
 }
 
 function noSinks() {
-  return h("p", { class: "quiet" }, "There is no sink: events go nowhere. ", h("a", { href: link({ view: "sinks" }) }, "What sinks are"));
+  return h(
+    "p",
+    { class: "quiet" },
+    "There is no sink: events go nowhere. ",
+    h("a", { href: link({ view: "sinks" }) }, "What sinks are"),
+  );
 }
 
 /**
@@ -77,7 +83,13 @@ function row({ sink, state, attempts, due, reason, at }, sequence, act) {
       "div",
       { class: "about" },
       h("p", null, h("strong", null, sink), `: ${text}`, due && [" ", ago(due)]),
-      attempts > 0 && h("p", { class: "quiet" }, plural(attempts, "try", "tries"), at && [", ", attempts > 1 && "the last ", ago(at)]),
+      attempts > 0 &&
+        h(
+          "p",
+          { class: "quiet" },
+          plural(attempts, "try", "tries"),
+          at && [", ", attempts > 1 && "the last ", ago(at)],
+        ),
       reason && h("p", { class: "reason" }, h("bdi", null, reason)),
     ),
     h("div", { class: "acts" }, ...acts(sink, state, sequence, act)),
@@ -95,11 +107,27 @@ function acts(sink, state, sequence, act) {
   const retry = () => act("/api/v1/deliveries/retry", these);
   const drop = () => act("/api/v1/deliveries/drop", these);
   const replay = () => act(`/api/v1/sinks/${encodeURIComponent(sink)}/replay`, { sequences: [sequence] });
-  if (state === "waiting") return [button({ icon: "replay", text: "Retry now", kind: "primary", "data-act": `retry ${sink}`, onclick: retry })];
-  if (state === "settled") return [button({ icon: "replay", text: "Deliver again", "data-act": `replay ${sink}`, onclick: replay })];
+  if (state === "waiting")
+    return [
+      button({
+        icon: "replay",
+        text: "Retry now",
+        kind: "primary",
+        "data-act": `retry ${sink}`,
+        onclick: retry,
+      }),
+    ];
+  if (state === "settled")
+    return [button({ icon: "replay", text: "Deliver again", "data-act": `replay ${sink}`, onclick: replay })];
   if (state !== "parked") return [];
   return [
-    button({ icon: "replay", text: "Retry now", kind: "primary", "data-act": `retry ${sink}`, onclick: retry }),
+    button({
+      icon: "replay",
+      text: "Retry now",
+      kind: "primary",
+      "data-act": `retry ${sink}`,
+      onclick: retry,
+    }),
     button({ icon: "trash", text: "Drop", "data-act": `drop ${sink}`, onclick: drop }),
   ];
 }

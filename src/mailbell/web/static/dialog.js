@@ -12,7 +12,11 @@ import { button, fill, h } from "./dom.js";
 export function open({ title, body, actions = [], wide = false, kind = "", onclose }) {
   const dialog = h(
     "dialog",
-    { class: `dialog ${wide ? "wide" : ""} ${kind}`, "aria-label": title, onclose: () => (dialog.remove(), onclose?.()) },
+    {
+      class: `dialog ${wide ? "wide" : ""} ${kind}`,
+      "aria-label": title,
+      onclose: () => (dialog.remove(), onclose?.()),
+    },
     h(
       "header",
       null,

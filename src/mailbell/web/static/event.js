@@ -26,16 +26,28 @@ export async function event(context) {
  */
 async function show(context, form) {
   const { app, mail, panel, signal } = context;
-  const value = form === "full" ? await context.event() : await app.api.get(messagePath(mail.ID, `/event?format=${form}`), signal);
+  const value =
+    form === "full"
+      ? await context.event()
+      : await app.api.get(messagePath(mail.ID, `/event?format=${form}`), signal);
   if (signal.aborted) return;
-  const focused = document.activeElement instanceof HTMLElement && panel.contains(document.activeElement) ? document.activeElement.dataset.id : null;
+  const focused =
+    document.activeElement instanceof HTMLElement && panel.contains(document.activeElement)
+      ? document.activeElement.dataset.id
+      : null;
   const choose = (/** @type {string} */ chosen) => {
     keep("form", chosen === "hsyco" ? chosen : null);
     show(context, chosen).catch((error) => app.notices.failed(error));
   };
   fill(
     panel,
-    h("div", { class: "tools" }, segments("Form", FORMS, form, choose), about(form), copyButton(() => JSON.stringify(value), "Copy as one line", false)),
+    h(
+      "div",
+      { class: "tools" },
+      segments("Form", FORMS, form, choose),
+      about(form),
+      copyButton(() => JSON.stringify(value), "Copy as one line", false),
+    ),
     form === "full" ? repairs(value.defects) : null,
     json(value, form === "full" ? "The event in its full form" : "The event as HSYCO's data point"),
   );
@@ -44,7 +56,11 @@ async function show(context, form) {
 
 /** @param {string} form */
 function about(form) {
-  return h("p", { class: "quiet" }, form === "full" ? "What sinks get." : "The value of the mail data point.");
+  return h(
+    "p",
+    { class: "quiet" },
+    form === "full" ? "What sinks get." : "The value of the mail data point.",
+  );
 }
 
 /**

@@ -17,11 +17,30 @@ export function firstMail(app, status) {
     { class: "first" },
     h("div", { class: "bell" }, icon("mail")),
     h("h2", null, "No mail yet"),
-    h("p", null, "Mail shows up here the moment it arrives. Point a device at this server, or send one yourself."),
+    h(
+      "p",
+      null,
+      "Mail shows up here the moment it arrives. Point a device at this server, or send one yourself.",
+    ),
     server && device(server),
     server && commands(server),
-    !server && status && h("p", { class: "problem" }, "No I/O server is listening: add one to the settings and start mailbell again."),
-    h("p", null, button({ icon: "send", text: "Send a test mail from here", kind: "primary", onclick: () => sendTest(app) })),
+    !server &&
+      status &&
+      h(
+        "p",
+        { class: "problem" },
+        "No I/O server is listening: add one to the settings and start mailbell again.",
+      ),
+    h(
+      "p",
+      null,
+      button({
+        icon: "send",
+        text: "Send a test mail from here",
+        kind: "primary",
+        onclick: () => sendTest(app),
+      }),
+    ),
   );
 }
 
@@ -49,7 +68,12 @@ function commands({ host, port }) {
 
 /** @param {string} text */
 function command(text) {
-  return h("p", { class: "command" }, h("code", null, text), copyButton(() => text, "Copy the command"));
+  return h(
+    "p",
+    { class: "command" },
+    h("code", null, text),
+    copyButton(() => text, "Copy the command"),
+  );
 }
 
 /** @param {App} app */

@@ -61,7 +61,11 @@ export function clock(date) {
  */
 export function precise(date) {
   const options = /** @type {Intl.DateTimeFormatOptions} */ ({
-    hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23",
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+    fractionalSecondDigits: 3,
+    hourCycle: "h23",
   });
   return dateFormat("precise", options).format(date);
 }
@@ -82,7 +86,10 @@ export function full(date) {
 export function moment(date, now = new Date()) {
   if (dayNumber(date) === dayNumber(now)) return clock(date);
   const options = /** @type {Intl.DateTimeFormatOptions} */ ({
-    day: "numeric", month: "short", hour: "numeric", minute: "2-digit",
+    day: "numeric",
+    month: "short",
+    hour: "numeric",
+    minute: "2-digit",
   });
   return dateFormat("moment", options).format(date);
 }
@@ -105,7 +112,11 @@ export function day(date, now = new Date()) {
   if (dayNumber(date) === dayNumber(new Date(now.getFullYear(), now.getMonth(), now.getDate() - 1))) {
     return "Yesterday";
   }
-  const options = /** @type {Intl.DateTimeFormatOptions} */ ({ weekday: "long", day: "numeric", month: "long" });
+  const options = /** @type {Intl.DateTimeFormatOptions} */ ({
+    weekday: "long",
+    day: "numeric",
+    month: "long",
+  });
   if (date.getFullYear() === now.getFullYear()) return dateFormat("day", options).format(date);
   return dateFormat("year", { ...options, year: "numeric" }).format(date);
 }

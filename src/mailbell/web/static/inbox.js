@@ -1,9 +1,10 @@
 /** The inbox: the list, and beside or over it the mail that is open. */
 
-import { button, fill, h } from "./dom.js";
+import { fill, h } from "./dom.js";
 import { day, number, plural } from "./format.js";
 import { Actions } from "./actions.js";
-import { firstMail } from "./first.js";
+import { Bulk } from "./bulk.js";
+import { Empty } from "./empty.js";
 import { MessagePane } from "./message.js";
 import { MOST } from "./mails.js";
 import { holeRow, mailRow } from "./row.js";
@@ -24,11 +25,13 @@ export class Inbox {
   title = "Inbox";
   count = h("p", { class: "count" });
   tick = h("input", { type: "checkbox", "aria-label": "Select all", onclick: () => this.#toggleAll() });
-  bulk = h("div", { class: "bulk", role: "toolbar", "aria-label": "Selected mails" });
-  empty = h("div", { class: "empty" });
   news = h("button", { type: "button", class: "news", hidden: true, onclick: () => this.toTop() });
   list = h("ol", { class: "rows", "aria-label": "Mails" });
-  ending = h("p", { class: "ending", hidden: true }, `The newest ${number(MOST)} are listed; the search finds the older ones too.`);
+  ending = h(
+    "p",
+    { class: "ending", hidden: true },
+    `The newest ${number(MOST)} are listed; the search finds the older ones too.`,
+  );
   scroller = h("div", { class: "scroller" }, this.list, this.ending);
 
   /** @param {App} app */
@@ -48,6 +51,8 @@ export class Inbox {
     this.timer = 0;
     this.pane = new MessagePane(app, this);
     this.search = new Search((query) => this.find(query));
+    this.bulk = new Bulk(this.selection, this.actions, () => this.changed());
+    this.empty = new Empty(app, () => this.search.set(""));
     this.element = this.#layOut();
     this.rows = new Rows(this.scroller, this.list, this.mails, {
       row: (mail, index) => this.#row(mail, index),
@@ -68,11 +73,18 @@ export class Inbox {
       h("label", { class: "tick" }, this.tick),
       h("h1", null, "Inbox"),
       this.count,
-      this.bulk,
+      this.bulk.element,
       this.search.form,
       this.search.filters,
     );
-    const side = h("section", { class: "list", "aria-label": "List" }, top, this.news, this.empty, this.scroller);
+    const side = h(
+      "section",
+      { class: "list", "aria-label": "List" },
+      top,
+      this.news,
+      this.empty.element,
+      this.scroller,
+    );
     return h("div", { class: "inbox" }, side, this.pane.element);
   }
 
@@ -105,8 +117,9 @@ export class Inbox {
     this.selection.prune();
     this.search.show(this.mails.query, this.mails.tags);
     this.#showCount();
-    this.#showBulk();
-    this.#showEmpty();
+    this.bulk.update();
+    this.element.classList.toggle("choosing", this.selection.size > 0);
+    this.element.classList.toggle("bare", this.empty.update());
     this.rows.renderSoon();
     this.pane.update();
   }
@@ -153,11 +166,14 @@ export class Inbox {
     const mail = this.neighbour(this.current ? step : 0);
     if (!mail) return;
     this.current = mail.ID;
-    this.rows.render();
     this.rows.reveal(this.mails.indexOf(mail.ID));
     clearTimeout(this.timer);
     if (!this.route.id) return this.#focusCurrent();
-    const open = () => this.app.go({ view: "inbox", id: mail.ID, tab: this.route.tab, query: this.mails.query }, { replace: true });
+    const open = () =>
+      this.app.go(
+        { view: "inbox", id: mail.ID, tab: this.route.tab, query: this.mails.query },
+        { replace: true },
+      );
     if (held) this.timer = setTimeout(open, REST);
     else open();
   }
@@ -177,7 +193,11 @@ export class Inbox {
     }
     this.current = next?.ID ?? "";
     if (this.route.id !== id) return;
-    if (next) this.app.go({ view: "inbox", id: next.ID, tab: this.route.tab, query: this.mails.query }, { replace: true });
+    if (next)
+      this.app.go(
+        { view: "inbox", id: next.ID, tab: this.route.tab, query: this.mails.query },
+        { replace: true },
+      );
     else this.close();
   }
 
@@ -202,8 +222,16 @@ export class Inbox {
     return [
       { keys: ["j", "ArrowDown"], what: "next mail", run: (event) => this.move(1, event.repeat) },
       { keys: ["k", "ArrowUp"], what: "previous mail", run: (event) => this.move(-1, event.repeat) },
-      { keys: ["Enter", "o"], what: "open", run: () => this.current && this.app.go({ view: "inbox", id: this.current, query: this.mails.query }) },
-      { keys: ["Escape", "u"], what: "back: close the mail, let go of the selection, end the search", run: () => this.#back() },
+      {
+        keys: ["Enter", "o"],
+        what: "open",
+        run: () => this.current && this.app.go({ view: "inbox", id: this.current, query: this.mails.query }),
+      },
+      {
+        keys: ["Escape", "u"],
+        what: "back: close the mail, let go of the selection, end the search",
+        run: () => this.#back(),
+      },
       { keys: ["/"], what: "search", run: () => this.search.focus() },
       { keys: ["x"], what: "tick", run: () => this.#tick(false) },
       { keys: ["X"], what: "tick up to here", run: () => this.#tick(true) },
@@ -238,9 +266,10 @@ export class Inbox {
     if (chosen.size && !chosen.all) this.actions.addTag(chosen);
   }
 
+  /** At once, for the next key may be under way. */
   #focusCurrent() {
-    const focus = () => this.rows.element(this.current)?.querySelector("a")?.focus({ preventScroll: true });
-    requestAnimationFrame(focus);
+    this.rows.render();
+    this.rows.element(this.current)?.querySelector("a")?.focus({ preventScroll: true });
   }
 
   #row(/** @type {Summary | undefined} */ mail, /** @type {number} */ index) {
@@ -273,7 +302,9 @@ export class Inbox {
   #showCount() {
     const { mails } = this;
     const found = mails.uncounted ? `more than ${number(mails.count)} found` : `${number(mails.count)} found`;
-    const all = mails.unread ? `${plural(mails.total, "mail")}, ${number(mails.unread)} unread` : plural(mails.total, "mail");
+    const all = mails.unread
+      ? `${plural(mails.total, "mail")}, ${number(mails.unread)} unread`
+      : plural(mails.total, "mail");
     fill(this.count, !mails.ready ? "" : mails.query ? found : all);
     this.tick.checked = this.selection.all;
     this.tick.indeterminate = !this.selection.all && this.selection.size > 0;
@@ -281,64 +312,12 @@ export class Inbox {
     this.ending.hidden = mails.count <= MOST;
   }
 
-  #showBulk() {
-    const { selection } = this;
-    const isOn = selection.size > 0;
-    this.element.classList.toggle("choosing", isOn);
-    const state = isOn ? `${selection.size} ${selection.all}` : "";
-    if (this.bulk.dataset.state === state) return;
-    this.bulk.dataset.state = state;
-    if (!isOn) return fill(this.bulk);
-    const act = (/** @type {() => unknown} */ work) => async () => (await work(), this.changed());
-    fill(
-      this.bulk,
-      h("p", { role: "status" }, selection.all ? `All ${number(selection.size)} selected` : `${selection.size} selected`),
-      button({ icon: "opened", text: "Mark read", bare: true, onclick: act(() => this.actions.mark(selection, true)) }),
-      button({ icon: "mail", text: "Mark unread", bare: true, onclick: act(() => this.actions.mark(selection, false)) }),
-      button({ icon: "tag", text: "Add a tag", bare: true, disabled: selection.all, onclick: () => this.actions.addTag(selection) }),
-      button({ icon: "trash", text: "Delete", bare: true, kind: "danger", onclick: act(() => this.actions.remove(selection)) }),
-      button({ icon: "close", text: "Let go", bare: true, onclick: act(async () => selection.clear()) }),
-    );
-  }
-
-  #showEmpty() {
-    const { mails } = this;
-    const what = mails.trouble && !mails.count ? mails.trouble.message : mails.ready && !mails.count ? `${mails.query}|${JSON.stringify(this.app.status?.ioservers)}` : "";
-    this.element.classList.toggle("bare", what !== "");
-    if (this.empty.dataset.state === what) return;
-    this.empty.dataset.state = what;
-    if (what === "") fill(this.empty);
-    else if (mails.trouble) fill(this.empty, this.#trouble(mails.trouble));
-    else if (mails.query) fill(this.empty, this.#nothing());
-    else fill(this.empty, firstMail(this.app, this.app.status));
-  }
-
-  #nothing() {
-    return h(
-      "section",
-      { class: "first" },
-      h("h2", null, "Nothing found"),
-      h("p", null, "No mail matches ", h("q", null, h("bdi", null, this.mails.query)), ". Words match by their beginnings: batt finds battery."),
-      h("p", null, button({ text: "End the search", kind: "primary", onclick: () => this.search.set("") })),
-    );
-  }
-
-  #trouble(/** @type {Error} */ error) {
-    return h(
-      "section",
-      { class: "first", role: "alert" },
-      h("h2", null, "The list can't be shown"),
-      h("p", null, error.message),
-      h("p", null, button({ text: "Try again", icon: "replay", kind: "primary", onclick: () => this.mails.reload() })),
-    );
-  }
-
   #heard(/** @type {{Type: string, Data: any}} */ { Type, Data }) {
     const isGone = Type === "truncate" || (Type === "delete" && Data.ID === this.route.id);
     if (isGone && this.route.id && this.route.id !== this.removing) this.#goneUnderway();
     if (Type !== "new") return;
-    const from = Data.From.Name || Data.From.Address;
-    this.app.notices.say(() => `New mail from ${from}: ${Data.Subject}`);
+    const from = Data.From.Name || Data.From.Address || "nobody";
+    this.app.notices.say(() => `New mail from ${from}: ${Data.Subject || "no subject"}`);
     if (this.rows.isAtTop || this.mails.query) return;
     this.unseen += 1;
     this.#showNews();

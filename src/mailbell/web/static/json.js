@@ -24,7 +24,11 @@ function coloured(text) {
   for (const found of text.matchAll(TOKEN)) {
     const [token, colon] = found;
     const name = colon ? token.slice(0, -colon.length) : token;
-    pieces.push(text.slice(end, found.index), h("span", { class: kind(token, Boolean(colon)) }, name), colon ?? "");
+    pieces.push(
+      text.slice(end, found.index),
+      h("span", { class: kind(token, Boolean(colon)) }, name),
+      colon ?? "",
+    );
     end = found.index + token.length;
   }
   pieces.push(text.slice(end));

@@ -9,7 +9,11 @@ import { open } from "./dialog.js";
 /** Between the two keys of a pair such as `g i`. */
 const PAIR = 1500;
 const NAMES = /** @type {Record<string, string>} */ ({
-  ArrowDown: "↓", ArrowUp: "↑", Escape: "Esc", Delete: "Del", " ": "Space",
+  ArrowDown: "↓",
+  ArrowUp: "↑",
+  Escape: "Esc",
+  Delete: "Del",
+  " ": "Space",
 });
 
 export class Keys {
@@ -49,8 +53,11 @@ export class Keys {
     if (!this.letters && [...key].length === 1) return;
     const pressed = this.pending ? `${this.pending} ${key}` : key;
     const all = [...this.here, ...this.everywhere];
-    const found = all.find(({ keys }) => keys.includes(pressed)) ?? all.find(({ keys }) => keys.includes(key));
-    this.#remember(!found && all.some(({ keys }) => keys.some((each) => each.startsWith(`${key} `))) ? key : "");
+    const found =
+      all.find(({ keys }) => keys.includes(pressed)) ?? all.find(({ keys }) => keys.includes(key));
+    this.#remember(
+      !found && all.some(({ keys }) => keys.some((each) => each.startsWith(`${key} `))) ? key : "",
+    );
     if (!found || (key === "Enter" && isControl(event.target))) return;
     event.preventDefault();
     if (inField) /** @type {HTMLElement} */ (event.target).blur();
@@ -117,5 +124,7 @@ function isField(target) {
 
 /** @param {EventTarget | null} target */
 function isControl(target) {
-  return target instanceof HTMLElement && target.closest("a, button, input, select, textarea, summary") !== null;
+  return (
+    target instanceof HTMLElement && target.closest("a, button, input, select, textarea, summary") !== null
+  );
 }

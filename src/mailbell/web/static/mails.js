@@ -7,7 +7,7 @@
 
 import { dayNumber } from "./format.js";
 
-/** @import { Listing, Summary } from "./api.js" */
+/** @import { ApiError, Listing, Summary } from "./api.js" */
 
 export const PAGE = 100;
 /** Browsers lay out no more than about 17 million pixels. */
@@ -15,6 +15,8 @@ export const MOST = 200_000;
 /** What a search counts ends here; its pages do not. */
 const COUNT_ENDS = 10_000;
 const SETTLE = 150;
+/** While the index is being made, or the server is away. */
+const TRY_AGAIN = 2000;
 
 /** Emits "change". */
 export class Mails extends EventTarget {
@@ -43,8 +45,14 @@ export class Mails extends EventTarget {
     this.begins = null;
     /** What somebody looks at. */
     this.window = { first: 0, last: 0 };
+    /** Answers to questions of an earlier one are not wanted any more. */
     this.epoch = 0;
     this.timer = 0;
+    this.reloading = false;
+    /** @type {Summary[]} what came while it was asked anew: the answer may not know of it */
+    this.meanwhile = [];
+    /** Something has happened that the answer on its way may not know of. */
+    this.stale = false;
   }
 
   /**
@@ -95,8 +103,8 @@ export class Mails extends EventTarget {
    */
   look(first, last) {
     this.window = { first, last };
-    if (!this.ready) return;
-    for (let page = Math.floor(first / PAGE); page <= Math.floor(last / PAGE); page += 1) {
+    if (!this.ready || this.reloading) return; // one looks again when the answer is here
+    for (let page = pageOf(first); page <= pageOf(last); page += 1) {
       if (!this.loading.has(page) && this.#lacks(page)) this.#load(page);
     }
   }
@@ -104,31 +112,56 @@ export class Mails extends EventTarget {
   /** Ask anew for what somebody looks at. What is here stays until the answer comes. */
   async reload() {
     const epoch = (this.epoch += 1);
+    clearTimeout(this.timer);
+    this.timer = 0;
+    this.stale = false;
+    this.reloading = true;
     this.loading.clear();
-    const first = Math.floor(this.window.first / PAGE);
-    const last = Math.max(first, Math.floor(this.window.last / PAGE));
-    const pages = Array.from({ length: last - first + 1 }, (_, index) => first + index);
+    this.meanwhile = [];
+    let wait = SETTLE;
     try {
-      const answers = await Promise.all(pages.map((page) => this.#ask(page)));
+      const answers = await Promise.all(this.#pagesInSight().map((page) => this.#ask(page)));
       if (epoch !== this.epoch) return;
-      this.forget();
-      this.ready = true;
-      this.trouble = null;
-      this.count = answers[0].messages_count;
-      for (const answer of answers) this.#place(answer);
+      this.reloading = false;
+      this.#replace(answers);
     } catch (error) {
       if (epoch !== this.epoch) return;
       this.trouble = /** @type {Error} */ (error);
+      this.stale = /** @type {ApiError} */ (error).status !== 401;
+      wait = TRY_AGAIN;
     }
+    this.reloading = false;
+    if (this.stale) this.#reloadIn(wait);
     this.changed();
   }
 
-  /** Ask anew soon, once for all that happens until then. */
+  /** @param {Listing[]} answers */
+  #replace(answers) {
+    this.forget();
+    this.ready = true;
+    this.trouble = null;
+    this.count = answers[0].messages_count;
+    for (const answer of answers) this.#place(answer);
+    for (const mail of this.meanwhile) this.#arrive(mail);
+  }
+
+  /** Ask anew soon, once for all that happens until then; never while an answer is on its way. */
   reloadSoon() {
-    this.epoch += 1; // what is on its way may be of before
-    this.loading.clear();
+    this.stale = true;
+    if (!this.reloading && !this.timer) this.#reloadIn(SETTLE);
+  }
+
+  /** @param {number} wait */
+  #reloadIn(wait) {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.reload(), SETTLE);
+    this.timer = setTimeout(() => this.reload(), wait);
+  }
+
+  /** With the first one, which tells whether a mail that is announced is a new one. */
+  #pagesInSight() {
+    const pages = new Set([0]);
+    for (let page = pageOf(this.window.first); page <= pageOf(this.window.last); page += 1) pages.add(page);
+    return [...pages];
   }
 
   /**
@@ -146,8 +179,11 @@ export class Mails extends EventTarget {
 
   /** @param {Summary} mail */
   #arrive(mail) {
+    if (this.reloading) this.meanwhile.push(mail);
     if (this.known.has(mail.ID)) return;
-    if (this.query !== "" || !this.ready) return this.reloadSoon();
+    const newest = this.items[0]?.Sequence ?? (this.count ? Infinity : 0);
+    // An answer may have counted it already, without bringing it.
+    if (this.query !== "" || !this.ready || mail.Sequence <= newest) return this.reloadSoon();
     this.items = [mail].concat(this.items); // unlike unshift, this keeps the holes
     this.known.set(mail.ID, mail);
     this.count += 1;
@@ -162,16 +198,19 @@ export class Mails extends EventTarget {
     this.changed();
   }
 
-  /** @param {string} id */
+  /**
+   * Answers may have been counted with it or without it: it is gone at once, and all else is asked for anew.
+   * @param {string} id
+   */
   #remove(id) {
     const index = this.indexOf(id);
-    if (index < 0) return this.reloadSoon();
-    this.items.splice(index, 1);
-    this.known.delete(id);
-    this.count -= 1;
-    this.epoch += 1; // pages on their way were counted with it
-    this.loading.clear();
-    this.changed();
+    if (index >= 0) {
+      this.items.splice(index, 1);
+      this.known.delete(id);
+      this.count -= 1;
+      this.changed();
+    }
+    this.reloadSoon();
   }
 
   /** @param {{Total: number, Unread: number}} data */
@@ -184,9 +223,11 @@ export class Mails extends EventTarget {
   #empty() {
     this.epoch += 1;
     this.loading.clear();
+    this.reloading = false;
     this.forget();
     this.total = this.unread = 0;
     this.changed();
+    this.reloadSoon();
   }
 
   forget() {
@@ -246,7 +287,8 @@ export class Mails extends EventTarget {
     const shift = counted ? this.count - answer.messages_count : 0;
     answer.messages.forEach((mail, index) => this.#put(answer.start + shift + index, mail));
     if (!counted) this.count = Math.max(this.count, answer.start + answer.messages.length);
-    if (!counted && answer.messages.length === PAGE) this.count = Math.max(this.count, answer.start + 2 * PAGE);
+    if (!counted && answer.messages.length === PAGE)
+      this.count = Math.max(this.count, answer.start + 2 * PAGE);
   }
 
   /**
@@ -297,6 +339,11 @@ export class Mails extends EventTarget {
     this.begins = null;
     this.dispatchEvent(new Event("change"));
   }
+}
+
+/** @param {number} index */
+function pageOf(index) {
+  return Math.floor(index / PAGE);
 }
 
 /** @type {WeakMap<Summary, number>} */

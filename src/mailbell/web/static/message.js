@@ -1,21 +1,20 @@
 /** One mail: its head, and under tabs everything that is known of it. */
 
-import { button, fill, foreign, h, icon } from "./dom.js";
-import { mailbox, messagePath } from "./api.js";
+import { button, fill, h, icon } from "./dom.js";
+import { messagePath } from "./api.js";
 import { full, size } from "./format.js";
 import { ask } from "./dialog.js";
 import { mark, tag } from "./row.js";
 import { tagField } from "./actions.js";
-import { Tabs } from "./tabs.js";
 import { PARTS } from "./parts.js";
+import { people } from "./people.js";
+import { askToRelease } from "./release.js";
+import { Tabs } from "./tabs.js";
 
 /** @import { App } from "./app.js" */
-/** @import { Address, Detail, MailEvent } from "./api.js" */
+/** @import { Detail, MailEvent } from "./api.js" */
 /** @import { Inbox } from "./inbox.js" */
 /** @import { Binding } from "./keys.js" */
-
-/** Addresses shown at first. */
-const FEW = 4;
 
 /**
  * What a tab gets to show. `signal` ends when another mail or tab is shown.
@@ -43,6 +42,13 @@ export class MessagePane {
     this.tabs = new Tabs("message", (tab) => this.choose(tab));
     this.head = h("header", { class: "head" });
     this.facts = h("div", { class: "facts" });
+    this.releaser = button({
+      icon: "send",
+      text: "Release: send on to a real mail server",
+      bare: true,
+      hidden: true,
+      onclick: () => this.mail && askToRelease(this.app, this.mail),
+    });
     this.element = h("article", { class: "message", "aria-label": "Mail", tabindex: "-1" });
   }
 
@@ -72,6 +78,7 @@ export class MessagePane {
     if (!this.mail) return;
     const summary = this.app.mails.known.get(this.mail.ID);
     if (summary) this.mail.Tags = summary.Tags;
+    this.#showReleaser();
     this.#showFacts();
     this.#showTabs();
   }
@@ -117,18 +124,32 @@ export class MessagePane {
     const back = button({ text: "Back to the list", kind: "primary", onclick: () => this.inbox.close() });
     fill(
       this.element,
-      h("section", { class: "first", role: "alert" }, h("h2", null, "This mail can't be shown"), h("p", null, error.message), h("p", null, back, " ", again)),
+      h(
+        "section",
+        { class: "first", role: "alert" },
+        h("h2", null, "This mail can't be shown"),
+        h("p", null, error.message),
+        h("p", null, back, " ", again),
+      ),
     );
   }
 
   /** @param {Detail} mail */
   #build(mail) {
     this.app.setTitle(mail.Subject || "No subject");
-    fill(this.head, this.#actions(mail), h("h2", { class: mail.Subject ? "" : "none", dir: "auto" }, mail.Subject || "No subject"), people(mail), this.facts);
+    fill(
+      this.head,
+      this.#actions(mail),
+      h("h2", { class: mail.Subject ? "" : "none", dir: "auto" }, mail.Subject || "No subject"),
+      people(mail),
+      this.facts,
+    );
     fill(this.element, this.head, this.tabs.list, this.tabs.panel);
+    this.#showReleaser();
     this.#showFacts();
     this.#showTab();
-    if (!this.inbox.element.contains(document.activeElement) || isHidden(document.activeElement)) this.element.focus();
+    if (!this.inbox.element.contains(document.activeElement) || isHidden(document.activeElement))
+      this.element.focus();
   }
 
   /** @param {Detail} mail */
@@ -137,16 +158,58 @@ export class MessagePane {
     return h(
       "div",
       { class: "actions", role: "toolbar", "aria-label": "Mail" },
-      button({ icon: "left", text: "Back to the list", key: "Esc", bare: true, kind: "back", onclick: () => this.inbox.close() }),
+      button({
+        icon: "left",
+        text: "Back to the list",
+        key: "Esc",
+        bare: true,
+        kind: "back",
+        onclick: () => this.inbox.close(),
+      }),
       button({ icon: "up", text: "Previous mail", key: "k", bare: true, onclick: () => this.inbox.move(-1) }),
       button({ icon: "down", text: "Next mail", key: "j", bare: true, onclick: () => this.inbox.move(1) }),
       h("span", { class: "gap" }),
-      button({ icon: "mail", text: "Mark unread", key: "r", bare: true, onclick: () => this.inbox.toggleRead() }),
-      this.app.webui?.MessageRelay.Enabled && button({ icon: "send", text: "Release: send on to a real mail server", bare: true, onclick: () => this.#release(mail) }),
-      h("a", { class: "button bare", href: path, download: "", title: "Save the source", "aria-label": "Save the source" }, icon("download")),
-      button({ icon: "trash", text: "Delete", key: "#", bare: true, kind: "danger", onclick: () => this.inbox.remove() }),
-      button({ icon: "close", text: "Close", key: "Esc", bare: true, kind: "close", onclick: () => this.inbox.close() }),
+      button({
+        icon: "mail",
+        text: "Mark unread",
+        key: "r",
+        bare: true,
+        onclick: () => this.inbox.toggleRead(),
+      }),
+      this.releaser,
+      h(
+        "a",
+        {
+          class: "button bare",
+          href: path,
+          download: "",
+          title: "Save the source",
+          "aria-label": "Save the source",
+        },
+        icon("download"),
+      ),
+      button({
+        icon: "trash",
+        text: "Delete",
+        key: "#",
+        bare: true,
+        kind: "danger",
+        onclick: () => this.inbox.remove(),
+      }),
+      button({
+        icon: "close",
+        text: "Close",
+        key: "Esc",
+        bare: true,
+        kind: "close",
+        onclick: () => this.inbox.close(),
+      }),
     );
+  }
+
+  /** Whether there is a server to release to is known a little later. */
+  #showReleaser() {
+    this.releaser.hidden = !this.app.webui?.MessageRelay.Enabled;
   }
 
   #showFacts() {
@@ -163,12 +226,21 @@ export class MessagePane {
       h("span", null, size(mail.Size)),
       summary && mark(summary.Delivery),
       ...mail.Tags.map((name) => this.#tag(mail, name)),
-      h("button", { type: "button", class: "add-tag", title: "Add a tag (t)", onclick: () => this.#addTag(mail) }, icon("plus"), "Tag"),
+      h(
+        "button",
+        { type: "button", class: "add-tag", title: "Add a tag (t)", onclick: () => this.#addTag(mail) },
+        icon("plus"),
+        "Tag",
+      ),
     );
   }
 
   #tag(/** @type {Detail} */ mail, /** @type {string} */ name) {
-    const remove = () => this.inbox.actions.setTags(mail.ID, mail.Tags.filter((each) => each !== name));
+    const remove = () =>
+      this.inbox.actions.setTags(
+        mail.ID,
+        mail.Tags.filter((each) => each !== name),
+      );
     const made = tag(name);
     made.append(button({ icon: "close", text: `Take the tag ${name} off`, bare: true, onclick: remove }));
     return made;
@@ -183,26 +255,10 @@ export class MessagePane {
       run: async () => {
         const name = input.value.trim();
         if (!name) throw new Error("Give the tag a name.");
-        await this.app.api.change("PUT", "/api/v1/tags", { IDs: [mail.ID], Tags: [...new Set([...mail.Tags, name])] });
-      },
-    });
-  }
-
-  #release(/** @type {Detail} */ mail) {
-    const value = [...mail.To, ...mail.Cc, ...mail.Bcc].map(({ Address }) => Address).join(", ");
-    const input = h("input", { type: "text", value, spellcheck: "false", autocomplete: "off" });
-    ask({
-      title: "Release",
-      fields: [
-        h("p", null, `The mail goes to ${this.app.webui?.MessageRelay.SMTPServer}, as it was received.`),
-        h("label", { class: "field" }, h("span", null, "Recipients, with commas between them"), input),
-      ],
-      action: "Release",
-      run: async () => {
-        const To = input.value.split(",").map((each) => each.trim()).filter(Boolean);
-        if (!To.length) throw new Error("Give at least one recipient.");
-        await this.app.api.change("POST", messagePath(mail.ID, "/release"), { To });
-        this.app.notices.done("Released.");
+        await this.app.api.change("PUT", "/api/v1/tags", {
+          IDs: [mail.ID],
+          Tags: [...new Set([...mail.Tags, name])],
+        });
       },
     });
   }
@@ -226,7 +282,11 @@ export class MessagePane {
     const delivery = this.app.mails.known.get(mail.ID)?.Delivery;
     const labels = this.#shownParts().map(({ id, name, count }) => ({
       id,
-      label: [name, count && h("span", { class: "badge" }, String(count(mail))), id === "deliveries" && delivery === "trouble" && mark(delivery)],
+      label: [
+        name,
+        count && h("span", { class: "badge" }, String(count(mail))),
+        id === "deliveries" && delivery === "trouble" && mark(delivery),
+      ],
     }));
     const chosen = this.#chosen(mail).id;
     const state = JSON.stringify([mail.ID, chosen, delivery]);
@@ -267,56 +327,23 @@ export class MessagePane {
       if (signal.aborted) return;
       this.event = null;
       panel.dataset.shown = ""; // so that choosing it again tries again
-      fill(panel, h("p", { class: "problem", role: "alert" }, /** @type {Error} */ (error).message, " ", button({ text: "Try again", onclick: () => this.#showTab() })));
+      fill(
+        panel,
+        h(
+          "p",
+          { class: "problem", role: "alert" },
+          /** @type {Error} */ (error).message,
+          " ",
+          button({ text: "Try again", onclick: () => this.#showTab() }),
+        ),
+      );
     } finally {
       if (!signal.aborted) panel.removeAttribute("aria-busy");
     }
   }
 }
 
-/** @param {Detail} mail */
-function people(mail) {
-  return h(
-    "dl",
-    { class: "people" },
-    line("From", [mail.From]),
-    mail.ReturnPath !== mail.From.Address && mail.ReturnPath && line("Envelope", [{ Name: "", Address: mail.ReturnPath }]),
-    line("To", mail.To),
-    line("Cc", mail.Cc),
-    line("Bcc", mail.Bcc),
-    line("Reply to", mail.ReplyTo),
-    mail.Username && h("div", null, h("dt", null, "User"), h("dd", null, foreign(mail.Username))),
-  );
-}
-
-/**
- * @param {string} name
- * @param {Address[]} addresses
- */
-function line(name, addresses) {
-  if (!addresses.length) return null;
-  const list = h("dd", null, ...between(addresses.slice(0, FEW)));
-  const more = addresses.length - FEW;
-  if (more > 0) {
-    const show = () => fill(list, ...between(addresses));
-    list.append(" ", h("button", { type: "button", class: "link", onclick: show }, `and ${more} more`));
-  }
-  return h("div", null, h("dt", null, name), list);
-}
-
-/** @param {Address[]} addresses */
-function between(addresses) {
-  return addresses.flatMap((each, index) => [index ? ", " : "", person(each)]);
-}
-
-/** @param {Address} address */
-function person(address) {
-  if (!address.Name || !address.Address) return foreign(mailbox(address));
-  return h("bdi", { class: "person" }, foreign(address.Name, "name"), " ", h("span", { class: "address" }, "<", foreign(address.Address), ">"));
-}
-
 /** @param {Element | null} element */
 function isHidden(element) {
   return element instanceof HTMLElement && getComputedStyle(element).visibility === "hidden";
 }
-

@@ -27,14 +27,27 @@ const KINDS = [
 export class MonitorView {
   title = "Monitor";
   field = h("input", {
-    type: "search", placeholder: "Filter", "aria-label": "Filter the lines", autocomplete: "off", spellcheck: "false",
+    type: "search",
+    placeholder: "Filter",
+    "aria-label": "Filter the lines",
+    autocomplete: "off",
+    spellcheck: "false",
     oninput: () => this.#filter(),
   });
   kinds = h("div");
   pauser = h("span");
   state = h("p", { class: "problem", role: "status" });
-  log = h("ol", { class: "log", tabindex: "0", "aria-label": "Lines, oldest first", onscroll: () => (this.jump.hidden = this.#atEnd()) });
-  jump = h("button", { type: "button", class: "news bottom", hidden: true, onclick: () => this.#toEnd() }, "↓ Newest");
+  log = h("ol", {
+    class: "log",
+    tabindex: "0",
+    "aria-label": "Lines, oldest first",
+    onscroll: () => (this.jump.hidden = this.#atEnd()),
+  });
+  jump = h(
+    "button",
+    { type: "button", class: "news bottom", hidden: true, onclick: () => this.#toEnd() },
+    "↓ Newest",
+  );
   values = h("div", { class: "points" });
 
   /** @param {App} app */
@@ -67,12 +80,27 @@ export class MonitorView {
     return h(
       "div",
       { class: "view monitor" },
-      h("header", { class: "top" }, h("h1", null, "Monitor"), h("div", { class: "search" }, this.field), this.kinds, this.pauser,
-        button({ icon: "trash", text: "Clear", bare: true, key: "c", onclick: () => this.#clear() })),
+      h(
+        "header",
+        { class: "top" },
+        h("h1", null, "Monitor"),
+        h("div", { class: "search" }, this.field),
+        this.kinds,
+        this.pauser,
+        button({ icon: "trash", text: "Clear", bare: true, key: "c", onclick: () => this.#clear() }),
+      ),
       this.state,
-      h("div", { class: "columns" },
+      h(
+        "div",
+        { class: "columns" },
         h("section", { class: "lines", "aria-label": "Lines" }, this.log, this.jump),
-        h("section", { class: "side-panel", "aria-label": "Data points" }, h("h2", null, "Data points"), this.values)),
+        h(
+          "section",
+          { class: "side-panel", "aria-label": "Data points" },
+          h("h2", null, "Data points"),
+          this.values,
+        ),
+      ),
     );
   }
 
@@ -109,7 +137,10 @@ export class MonitorView {
     if (this.paused) return this.#showTools();
     const atEnd = this.#atEnd();
     this.entries = [...this.entries, ...this.fresh].slice(-MOST);
-    const rows = this.fresh.slice(-MOST).filter((each) => this.#matches(each)).map(row);
+    const rows = this.fresh
+      .slice(-MOST)
+      .filter((each) => this.#matches(each))
+      .map(row);
     this.fresh = [];
     this.log.append(...rows);
     while (this.log.children.length > MOST) this.log.firstChild?.remove();
@@ -160,12 +191,19 @@ export class MonitorView {
     this.kinds.dataset.state = state;
     const focused = document.activeElement?.closest("[data-id], .pauser");
     fill(this.kinds, segments("Lines", KINDS, this.kind, choose));
-    fill(this.pauser, button({
-      icon: this.paused ? "play" : "pause", text: this.paused ? `Go on${more}` : "Pause", key: "p",
-      kind: this.paused ? "pauser primary" : "pauser", onclick: () => this.#pause(),
-    }));
+    fill(
+      this.pauser,
+      button({
+        icon: this.paused ? "play" : "pause",
+        text: this.paused ? `Go on${more}` : "Pause",
+        key: "p",
+        kind: this.paused ? "pauser primary" : "pauser",
+        onclick: () => this.#pause(),
+      }),
+    );
     if (focused?.classList.contains("pauser")) this.pauser.querySelector("button")?.focus();
-    else if (focused) /** @type {HTMLElement | null} */ (this.kinds.querySelector("[aria-pressed=true]"))?.focus();
+    else if (focused)
+      /** @type {HTMLElement | null} */ (this.kinds.querySelector("[aria-pressed=true]"))?.focus();
   }
 
   #atEnd() {
@@ -181,7 +219,11 @@ export class MonitorView {
   /** The browser tries again by itself, but for an answer that was an error. */
   #lost() {
     const isOver = this.stream.readyState === EventSource.CLOSED;
-    this.#say(isOver ? "The server does not give the lines. Load the page again to try once more." : "The stream was cut; trying again …");
+    this.#say(
+      isOver
+        ? "The server does not give the lines. Load the page again to try once more."
+        : "The stream was cut; trying again …",
+    );
   }
 
   #say(/** @type {string} */ text) {
@@ -189,9 +231,23 @@ export class MonitorView {
   }
 
   #showPoints(/** @type {DataPoint[]} */ points) {
-    if (!points.length) return fill(this.values, h("p", { class: "quiet" }, "None yet: the first mail sets one."));
-    fill(this.values, h("dl", null, ...points.map(({ name, value, at }) =>
-      h("div", null, h("dt", null, h("bdi", null, name), at && ago(at)), h("dd", null, shown(name, value))))));
+    if (!points.length)
+      return fill(this.values, h("p", { class: "quiet" }, "None yet: the first mail sets one."));
+    fill(
+      this.values,
+      h(
+        "dl",
+        null,
+        ...points.map(({ name, value, at }) =>
+          h(
+            "div",
+            null,
+            h("dt", null, h("bdi", null, name), at && ago(at)),
+            h("dd", null, shown(name, value)),
+          ),
+        ),
+      ),
+    );
   }
 }
 
@@ -226,5 +282,10 @@ function row({ at, level, source, text }) {
  */
 function folded(text) {
   if (text.length <= LONG) return h("span", { class: "said" }, h("bdi", null, text));
-  return h("details", { class: "said" }, h("summary", null, h("bdi", null, text.slice(0, LONG), "…")), h("bdi", null, text));
+  return h(
+    "details",
+    { class: "said" },
+    h("summary", null, h("bdi", null, text.slice(0, LONG), "…")),
+    h("bdi", null, text),
+  );
 }

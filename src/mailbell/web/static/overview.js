@@ -13,7 +13,11 @@ import { themeChoice } from "./theme.js";
 /** @import { Route } from "./router.js" */
 
 const EVERY = 3000;
-const MODES = /** @type {const} */ ({ single: "Single node", "active-standby": "Active and standby", "all-active": "All nodes active" });
+const MODES = /** @type {const} */ ({
+  single: "Single node",
+  "active-standby": "Active and standby",
+  "all-active": "All nodes active",
+});
 
 export class OverviewView {
   title = "Overview";
@@ -23,7 +27,13 @@ export class OverviewView {
     this.app = app;
     this.problem = h("p", { class: "problem", role: "alert" });
     this.tiles = h("div", { class: "tiles" });
-    this.element = h("div", { class: "view" }, h("header", { class: "top" }, h("h1", null, "Overview")), this.problem, h("div", { class: "scroll" }, this.tiles));
+    this.element = h(
+      "div",
+      { class: "view" },
+      h("header", { class: "top" }, h("h1", null, "Overview")),
+      this.problem,
+      h("div", { class: "scroll" }, this.tiles),
+    );
     this.following = follow(EVERY, {
       load: () => this.#load(),
       show: (all) => this.#show(all),
@@ -44,7 +54,11 @@ export class OverviewView {
   /** @returns {Promise<{stats: Stats, ha: Ha, status: Status}>} */
   async #load() {
     const { api } = this.app;
-    const [stats, ha, status] = await Promise.all([api.get("/api/v1/stats"), api.get("/api/v1/ha"), api.get("/api/v1/status")]);
+    const [stats, ha, status] = await Promise.all([
+      api.get("/api/v1/stats"),
+      api.get("/api/v1/ha"),
+      api.get("/api/v1/status"),
+    ]);
     return { stats, ha, status };
   }
 
@@ -86,7 +100,12 @@ function big(value, unit) {
  * @param {string} text
  */
 function alarm(title, text) {
-  return h("section", { class: "tile alarm", role: "alert" }, h("h2", null, icon("alert"), title), h("p", null, h("bdi", null, text)));
+  return h(
+    "section",
+    { class: "tile alarm", role: "alert" },
+    h("h2", null, icon("alert"), title),
+    h("p", null, h("bdi", null, text)),
+  );
 }
 
 /** @param {Stats} stats */
@@ -95,22 +114,39 @@ function mails({ minutes }) {
   const refused = minutes.map((each) => each.refused);
   const sum = values.reduce((total, value) => total + value, 0);
   const lost = refused.reduce((total, value) => total + value, 0);
-  const titles = minutes.map(({ at, mails: count, octets, refused: no }) => `${clock(date(at))}: ${plural(count, "mail")}, ${size(octets)}${no ? `, ${no} refused` : ""}`);
+  const titles = minutes.map(
+    ({ at, mails: count, octets, refused: no }) =>
+      `${clock(date(at))}: ${plural(count, "mail")}, ${size(octets)}${no ? `, ${no} refused` : ""}`,
+  );
   const most = Math.max(0, ...values);
   const label = `Mails per minute over the last hour: ${number(sum)} in all, at most ${number(most)} in a minute, ${number(lost)} refused`;
   return tile(
     "Mails per minute",
     "wide",
-    h("div", { class: "row" }, big(number(sum), "in the last hour"), lost > 0 && h("p", { class: "bad" }, `${number(lost)} refused`), h("p", { class: "quiet" }, `at most ${number(most)} a minute`)),
+    h(
+      "div",
+      { class: "row" },
+      big(number(sum), "in the last hour"),
+      lost > 0 && h("p", { class: "bad" }, `${number(lost)} refused`),
+      h("p", { class: "quiet" }, `at most ${number(most)} a minute`),
+    ),
     h("figure", { class: "plot" }, bars({ values, titles, label, height: 96, marked: refused })),
-    h("p", { class: "axis quiet", "aria-hidden": "true" }, h("span", null, minutes[0] ? clock(date(minutes[0].at)) : ""), h("span", null, "now")),
+    h(
+      "p",
+      { class: "axis quiet", "aria-hidden": "true" },
+      h("span", null, minutes[0] ? clock(date(minutes[0].at)) : ""),
+      h("span", null, "now"),
+    ),
   );
 }
 
 /** @param {Stats} stats */
 function latency({ latency: found }) {
   const body = found
-    ? [big(duration(found.p50)), h("p", { class: "quiet" }, `half of all; 99 of 100 within ${duration(found.p99)}`)]
+    ? [
+        big(duration(found.p50)),
+        h("p", { class: "quiet" }, `half of all; 99 of 100 within ${duration(found.p99)}`),
+      ]
     : [h("p", { class: "quiet" }, "Nothing was delivered in the last hour.")];
   return tile("From final dot to delivered", "", ...body);
 }
@@ -135,17 +171,46 @@ function nodes({ mode, active, node, since }) {
   return tile(
     "High availability",
     "",
-    h("p", { class: "big" }, h("span", { class: `dot ${active ? "good" : "idle"}` }), active ? "Active" : "Standby"),
-    h("p", { class: "quiet" }, [MODES[mode] ?? mode, node].filter(Boolean).join(", "), since && [" · since ", ago(since)]),
+    h(
+      "p",
+      { class: "big" },
+      h("span", { class: `dot ${active ? "good" : "idle"}` }),
+      active ? "Active" : "Standby",
+    ),
+    h(
+      "p",
+      { class: "quiet" },
+      [MODES[mode] ?? mode, node].filter(Boolean).join(", "),
+      since && [" · since ", ago(since)],
+    ),
   );
 }
 
 /** @param {Status} status */
 function servers({ ioservers }) {
   const rows = ioservers.map(({ id, listening, served, waiting }) =>
-    h("li", null, h("span", { class: `dot ${listening.length ? "good" : "idle"}` }), h("div", null, h("strong", null, id), h("p", { class: "quiet" }, listening.join(", ") || "does not listen")),
-      h("span", { class: "quiet end" }, waiting ? `${served} served, ${waiting} waiting` : `${served} served now`)));
-  return tile("I/O servers", "", rows.length ? h("ul", { class: "plain" }, ...rows) : h("p", { class: "quiet" }, "None."));
+    h(
+      "li",
+      null,
+      h("span", { class: `dot ${listening.length ? "good" : "idle"}` }),
+      h(
+        "div",
+        null,
+        h("strong", null, id),
+        h("p", { class: "quiet" }, listening.join(", ") || "does not listen"),
+      ),
+      h(
+        "span",
+        { class: "quiet end" },
+        waiting ? `${served} served, ${waiting} waiting` : `${served} served now`,
+      ),
+    ),
+  );
+  return tile(
+    "I/O servers",
+    "",
+    rows.length ? h("ul", { class: "plain" }, ...rows) : h("p", { class: "quiet" }, "None."),
+  );
 }
 
 /** @param {Sink[]} all */
@@ -153,9 +218,20 @@ function sinks(all) {
   const rows = all.map(({ name, state, lag, parked }) => {
     const kind = state === "up" ? "good" : state === "paused" ? "idle" : "bad";
     const trouble = parked ? `${number(parked)} parked` : `${number(lag)} waiting`;
-    return h("li", null, h("span", { class: `dot ${kind}` }), h("div", null, h("strong", null, name), h("span", { class: "unseen" }, ` ${state}`)), h("span", { class: "quiet end" }, trouble));
+    return h(
+      "li",
+      null,
+      h("span", { class: `dot ${kind}` }),
+      h("div", null, h("strong", null, name), h("span", { class: "unseen" }, ` ${state}`)),
+      h("span", { class: "quiet end" }, trouble),
+    );
   });
-  return tile("Sinks", "", rows.length ? h("ul", { class: "plain" }, ...rows) : h("p", { class: "quiet" }, "None."), h("p", null, h("a", { href: link({ view: "sinks" }) }, "All about the sinks")));
+  return tile(
+    "Sinks",
+    "",
+    rows.length ? h("ul", { class: "plain" }, ...rows) : h("p", { class: "quiet" }, "None."),
+    h("p", null, h("a", { href: link({ view: "sinks" }) }, "All about the sinks")),
+  );
 }
 
 /**
@@ -164,7 +240,8 @@ function sinks(all) {
  * @param {App} app
  */
 function program({ uptime }, { version }, app) {
-  const leave = app.me?.user && button({ icon: "leave", text: `Sign out ${app.me.user}`, onclick: () => app.signOut() });
+  const leave =
+    app.me?.user && button({ icon: "leave", text: `Sign out ${app.me.user}`, onclick: () => app.signOut() });
   return tile(
     "mailbell",
     "",

@@ -94,7 +94,13 @@ export function hue(name) {
 function files(count) {
   if (!count) return h("span", { class: "files" });
   const text = count === 1 ? "1 attachment" : `${count} attachments`;
-  return h("span", { class: "files", title: text }, icon("clip"), count > 1 && String(count), unseen(` ${text}`));
+  return h(
+    "span",
+    { class: "files", title: text },
+    icon("clip"),
+    count > 1 && String(count),
+    unseen(` ${text}`),
+  );
 }
 
 /** @param {Delivery | undefined} delivery */

@@ -41,6 +41,7 @@ export class Rows {
     /** @type {{id: string, top: number} | null} the first mail in sight, and where: it is to stay there */
     this.anchor = null;
     this.frame = 0;
+    this.seenTop = 0;
     scroller.addEventListener("scroll", () => this.#onScroll(), { passive: true });
     this.observer = new ResizeObserver(() => this.render());
     this.observer.observe(scroller);
@@ -98,7 +99,10 @@ export class Rows {
   }
 
   #onScroll() {
-    this.#show();
+    // With a change to be drawn the rows are not where the model has them: what one reads has only moved.
+    if (this.frame && this.anchor) this.anchor.top -= this.scroller.scrollTop - this.seenTop;
+    this.seenTop = this.scroller.scrollTop;
+    if (!this.frame) this.#show();
     this.scroller.dispatchEvent(new CustomEvent("look"));
   }
 
@@ -151,6 +155,7 @@ export class Rows {
   /** Make the rows in sight, and let go of the others; but not of the one that has the focus. */
   #show() {
     const { scrollTop, clientHeight } = this.scroller;
+    this.seenTop = scrollTop;
     const most = this.model.length - 1;
     const first = this.#at(scrollTop);
     const last = Math.min(most, this.#at(scrollTop + clientHeight));
@@ -182,7 +187,10 @@ export class Rows {
     if (!mail || !this.#beginsDay(index)) return [[key, row]];
     const day = this.looks.heading(mail);
     const make = () => h("li", { class: "day" }, h("h2", null, day));
-    return [[`day ${day}`, this.#row(`day ${day}`, "", make, top - this.headingHeight)], [key, row]];
+    return [
+      [`day ${day}`, this.#row(`day ${day}`, "", make, top - this.headingHeight)],
+      [key, row],
+    ];
   }
 
   /** @param {number} index */

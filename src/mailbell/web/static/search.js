@@ -41,7 +41,11 @@ export class Search {
     });
     this.form = h(
       "form",
-      { class: "search", role: "search", onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), this.#typed(0)) },
+      {
+        class: "search",
+        role: "search",
+        onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), this.#typed(0)),
+      },
       icon("search"),
       this.field,
       button({ icon: "help", text: "How to search", bare: true, onclick: () => this.#explain() }),
@@ -86,7 +90,11 @@ export class Search {
   #filter(/** @type {string} */ text, /** @type {string} */ term, /** @type {string} */ kind) {
     const pressed = has(this.query, term);
     const onclick = () => this.set(toggle(this.query, term));
-    return h("button", { type: "button", class: `filter ${kind}`, "aria-pressed": pressed, onclick }, h("bdi", null, text));
+    return h(
+      "button",
+      { type: "button", class: `filter ${kind}`, "aria-pressed": pressed, onclick },
+      h("bdi", null, text),
+    );
   }
 
   #explain() {
@@ -95,10 +103,22 @@ export class Search {
       wide: true,
       body: [
         h("p", null, "Terms are separated by blanks, and all must hold. Click one to try it."),
-        h("dl", { class: "language" }, ...LANGUAGE.flatMap(([term, meaning]) => [
-          h("dt", null, h("button", { type: "button", class: "code", onclick: () => (dialog.close(), this.set(term)) }, term)),
-          h("dd", null, meaning),
-        ])),
+        h(
+          "dl",
+          { class: "language" },
+          ...LANGUAGE.flatMap(([term, meaning]) => [
+            h(
+              "dt",
+              null,
+              h(
+                "button",
+                { type: "button", class: "code", onclick: () => (dialog.close(), this.set(term)) },
+                term,
+              ),
+            ),
+            h("dd", null, meaning),
+          ]),
+        ),
       ],
     });
   }

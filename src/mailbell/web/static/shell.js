@@ -9,7 +9,11 @@ import { nextTheme, setTheme, theme, THEMES } from "./theme.js";
 /** @import { ViewName } from "./router.js" */
 
 const NAMES = /** @type {Record<ViewName, string>} */ ({
-  inbox: "Inbox", monitor: "Monitor", connections: "Connections", sinks: "Sinks", overview: "Overview",
+  inbox: "Inbox",
+  monitor: "Monitor",
+  connections: "Connections",
+  sinks: "Sinks",
+  overview: "Overview",
 });
 /** A new connection is there in no time: only what takes longer is worth a word. */
 const PATIENCE = 700;
@@ -23,7 +27,10 @@ export class Shell {
     this.foot = part("foot");
     /** @type {Map<ViewName, HTMLElement>} */
     this.badges = new Map(VIEWS.map((view) => [view, h("span", { class: "badge", hidden: true })]));
-    fill(part("views"), VIEWS.map((view) => this.#item(view)));
+    fill(
+      part("views"),
+      VIEWS.map((view) => this.#item(view)),
+    );
     app.live.addEventListener("state", () => this.#showConnection());
     document.addEventListener("theme", () => this.#showFoot());
     this.#showFoot();
@@ -32,7 +39,17 @@ export class Shell {
   /** @param {ViewName} view */
   #item(view) {
     const badge = this.badges.get(view);
-    return h("li", null, h("a", { href: link({ view }), "data-view": view }, icon(view), h("span", { class: "name" }, NAMES[view]), badge));
+    return h(
+      "li",
+      null,
+      h(
+        "a",
+        { href: link({ view }), "data-view": view },
+        icon(view),
+        h("span", { class: "name" }, NAMES[view]),
+        badge,
+      ),
+    );
   }
 
   /** @param {ViewName} view */
@@ -81,19 +98,50 @@ export class Shell {
 
   #showFoot() {
     const { me, live } = this.app;
-    const focused = document.activeElement instanceof HTMLElement && this.foot.contains(document.activeElement) ? document.activeElement.dataset.act : "";
+    const focused =
+      document.activeElement instanceof HTMLElement && this.foot.contains(document.activeElement)
+        ? document.activeElement.dataset.act
+        : "";
     fill(
       this.foot,
-      h("p", { class: `connection ${live.state}` }, h("span", { class: "dot" }), live.state === "live" ? "Live" : live.state === "lost" ? "Not connected" : "Connecting"),
+      h(
+        "p",
+        { class: `connection ${live.state}` },
+        h("span", { class: "dot" }),
+        live.state === "live" ? "Live" : live.state === "lost" ? "Not connected" : "Connecting",
+      ),
       h(
         "div",
         { class: "buttons" },
-        button({ icon: THEMES[theme()], text: `Theme: ${theme()}`, bare: true, "data-act": "theme", onclick: () => setTheme(nextTheme()) }),
-        button({ icon: "keyboard", text: "Keys", key: "?", bare: true, kind: "keys-button", "data-act": "keys", onclick: () => this.app.keys.help() }),
-        me?.sign_in && me.user !== null && button({ icon: "leave", text: `Sign out ${me.user}`, bare: true, "data-act": "leave", onclick: () => this.app.signOut() }),
+        button({
+          icon: THEMES[theme()],
+          text: `Theme: ${theme()}`,
+          bare: true,
+          "data-act": "theme",
+          onclick: () => setTheme(nextTheme()),
+        }),
+        button({
+          icon: "keyboard",
+          text: "Keys",
+          key: "?",
+          bare: true,
+          kind: "keys-button",
+          "data-act": "keys",
+          onclick: () => this.app.keys.help(),
+        }),
+        me?.sign_in &&
+          me.user !== null &&
+          button({
+            icon: "leave",
+            text: `Sign out ${me.user}`,
+            bare: true,
+            "data-act": "leave",
+            onclick: () => this.app.signOut(),
+          }),
       ),
     );
-    if (focused) /** @type {HTMLElement | null} */ (this.foot.querySelector(`[data-act="${focused}"]`))?.focus();
+    if (focused)
+      /** @type {HTMLElement | null} */ (this.foot.querySelector(`[data-act="${focused}"]`))?.focus();
   }
 
   /** Who has signed in is known. */

@@ -26,7 +26,13 @@ export class SinksView {
     this.opened = new Set();
     this.problem = h("p", { class: "problem", role: "alert" });
     this.cards = h("div", { class: "sinks" });
-    this.element = h("div", { class: "view" }, h("header", { class: "top" }, h("h1", null, "Sinks")), this.problem, h("div", { class: "scroll" }, this.cards));
+    this.element = h(
+      "div",
+      { class: "view" },
+      h("header", { class: "top" }, h("h1", null, "Sinks")),
+      this.problem,
+      h("div", { class: "scroll" }, this.cards),
+    );
     this.following = follow(EVERY, {
       load: () => this.#load(),
       show: ({ sinks, parked }) => this.#show(sinks, parked),
@@ -48,16 +54,30 @@ export class SinksView {
   async #load() {
     /** @type {Sink[]} */
     const sinks = await this.app.api.get("/api/v1/sinks");
-    const parked = sinks.some((each) => each.parked) ? await this.app.api.get("/api/v1/deliveries?state=parked") : [];
+    const parked = sinks.some((each) => each.parked)
+      ? await this.app.api.get("/api/v1/deliveries?state=parked")
+      : [];
     return { sinks, parked };
   }
 
   #show(/** @type {Sink[]} */ sinks, /** @type {Parked[]} */ parked) {
     fill(this.problem);
     const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset.act;
-    if (sinks.length) fill(this.cards, sinks.map((each) => this.#card(each, parked.filter(({ sink }) => sink === each.name))));
+    if (sinks.length)
+      fill(
+        this.cards,
+        sinks.map((each) =>
+          this.#card(
+            each,
+            parked.filter(({ sink }) => sink === each.name),
+          ),
+        ),
+      );
     else fill(this.cards, none());
-    if (focused) /** @type {HTMLElement | null} */ (this.cards.querySelector(`[data-act="${CSS.escape(focused)}"]`))?.focus({ preventScroll: true });
+    if (focused)
+      /** @type {HTMLElement | null} */ (
+        this.cards.querySelector(`[data-act="${CSS.escape(focused)}"]`)
+      )?.focus({ preventScroll: true });
   }
 
   #card(/** @type {Sink} */ sink, /** @type {Parked[]} */ parked) {
@@ -65,7 +85,12 @@ export class SinksView {
     return h(
       "section",
       { class: `sink ${sink.state}`, "aria-labelledby": id },
-      h("header", null, h("h2", { id }, sink.name), h("span", { class: `state ${sink.state}` }, STATES[sink.state])),
+      h(
+        "header",
+        null,
+        h("h2", { id }, sink.name),
+        h("span", { class: `state ${sink.state}` }, STATES[sink.state]),
+      ),
       h("p", { class: "quiet describe", title: sink.describe }, h("bdi", null, sink.describe)),
       history(sink),
       figures(sink),
@@ -81,9 +106,25 @@ export class SinksView {
     const paused = sink.state === "paused";
     return [
       paused
-        ? button({ icon: "play", text: "Resume", kind: "primary", "data-act": `pause ${sink.name}`, onclick: () => this.#do(`${path}/resume`) })
-        : button({ icon: "pause", text: "Pause", "data-act": `pause ${sink.name}`, onclick: () => this.#do(`${path}/pause`) }),
-      button({ icon: "replay", text: "Replay …", "data-act": `replay ${sink.name}`, onclick: () => this.#replay(sink, path) }),
+        ? button({
+            icon: "play",
+            text: "Resume",
+            kind: "primary",
+            "data-act": `pause ${sink.name}`,
+            onclick: () => this.#do(`${path}/resume`),
+          })
+        : button({
+            icon: "pause",
+            text: "Pause",
+            "data-act": `pause ${sink.name}`,
+            onclick: () => this.#do(`${path}/pause`),
+          }),
+      button({
+        icon: "replay",
+        text: "Replay …",
+        "data-act": `replay ${sink.name}`,
+        onclick: () => this.#replay(sink, path),
+      }),
     ];
   }
 
@@ -100,8 +141,19 @@ export class SinksView {
       h(
         "div",
         { class: "tools" },
-        button({ icon: "replay", text: "Retry all", "data-act": `retry all ${sink.name}`, onclick: () => this.#retry(sink.name, all) }),
-        button({ icon: "trash", text: "Drop all", kind: "danger", "data-act": `drop all ${sink.name}`, onclick: () => this.#drop(sink.name, all) }),
+        button({
+          icon: "replay",
+          text: "Retry all",
+          "data-act": `retry all ${sink.name}`,
+          onclick: () => this.#retry(sink.name, all),
+        }),
+        button({
+          icon: "trash",
+          text: "Drop all",
+          kind: "danger",
+          "data-act": `drop all ${sink.name}`,
+          onclick: () => this.#drop(sink.name, all),
+        }),
       ),
       h("ul", null, ...parked.slice(0, MOST).map((each) => this.#event(each))),
       parked.length > MOST && h("p", { class: "quiet" }, `and ${number(parked.length - MOST)} more`),
@@ -112,13 +164,29 @@ export class SinksView {
     return h(
       "li",
       null,
-      h("p", null, h("strong", null, `Mail ${number(sequence)}`), ` ${plural(attempts, "try", "tries")}, parked `, ago(parked_at)),
+      h(
+        "p",
+        null,
+        h("strong", null, `Mail ${number(sequence)}`),
+        ` ${plural(attempts, "try", "tries")}, parked `,
+        ago(parked_at),
+      ),
       h("p", { class: "reason" }, h("bdi", null, reason)),
       h(
         "div",
         { class: "acts" },
-        button({ icon: "replay", text: "Retry", "data-act": `retry ${sink} ${sequence}`, onclick: () => this.#retry(sink, [sequence]) }),
-        button({ icon: "trash", text: "Drop", "data-act": `drop ${sink} ${sequence}`, onclick: () => this.#drop(sink, [sequence]) }),
+        button({
+          icon: "replay",
+          text: "Retry",
+          "data-act": `retry ${sink} ${sequence}`,
+          onclick: () => this.#retry(sink, [sequence]),
+        }),
+        button({
+          icon: "trash",
+          text: "Drop",
+          "data-act": `drop ${sink} ${sequence}`,
+          onclick: () => this.#drop(sink, [sequence]),
+        }),
       ),
     );
   }
@@ -129,13 +197,22 @@ export class SinksView {
 
   async #drop(/** @type {string} */ sink, /** @type {number[]} */ sequences) {
     const text = `${sink} never gets ${sequences.length === 1 ? "it" : "them"}. The mail stays in the inbox.`;
-    const sure = await confirm({ title: `Drop ${plural(sequences.length, "parked event")}?`, text, action: "Drop", danger: true });
+    const sure = await confirm({
+      title: `Drop ${plural(sequences.length, "parked event")}?`,
+      text,
+      action: "Drop",
+      danger: true,
+    });
     if (sure) await this.#do("/api/v1/deliveries/drop", { sink, sequences });
   }
 
   /** Ask from when on, and deliver once more. */
   #replay(/** @type {Sink} */ sink, /** @type {string} */ path) {
-    const since = h("input", { type: "datetime-local", value: localInput(new Date(Date.now() - 3_600_000)), required: true });
+    const since = h("input", {
+      type: "datetime-local",
+      value: localInput(new Date(Date.now() - 3_600_000)),
+      required: true,
+    });
     ask({
       title: `Replay to ${sink.name}`,
       fields: [
@@ -168,7 +245,12 @@ function history({ history: values = [] }) {
   const sum = values.reduce((total, value) => total + value, 0);
   const label = `Delivered over the last hour: ${plural(sum, "event")}`;
   const titles = values.map((value, index) => `${value}, ${values.length - 1 - index} min ago`);
-  return h("figure", { class: "spark" }, bars({ values, titles, label, height: 36 }), h("figcaption", null, `${number(sum)} in the last hour`));
+  return h(
+    "figure",
+    { class: "spark" },
+    bars({ values, titles, label, height: 36 }),
+    h("figcaption", null, `${number(sum)} in the last hour`),
+  );
 }
 
 /** @param {Sink} sink */
@@ -179,7 +261,11 @@ function figures({ lag, delivered, retried, rate }) {
     ["Retried", number(retried)],
     ["Per minute", (rate * 60).toLocaleString(undefined, { maximumFractionDigits: 1 })],
   ];
-  return h("dl", { class: "figures" }, ...pairs.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))));
+  return h(
+    "dl",
+    { class: "figures" },
+    ...pairs.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))),
+  );
 }
 
 /** @param {Sink} sink */
@@ -199,7 +285,11 @@ function none() {
     "section",
     { class: "first" },
     h("h2", null, "No sinks yet"),
-    h("p", null, "A sink is where events go: a script, a command, a webhook, an MQTT broker, another mail server. Add one to the settings; on SIGHUP mailbell reads them again."),
+    h(
+      "p",
+      null,
+      "A sink is where events go: a script, a command, a webhook, an MQTT broker, another mail server. Add one to the settings; on SIGHUP mailbell reads them again.",
+    ),
     h("pre", { class: "command", tabindex: "0", "aria-label": "An example" }, example),
   );
 }
@@ -208,4 +298,3 @@ function none() {
 function localInput(at) {
   return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
-

@@ -22,9 +22,18 @@ export async function source({ app, mail, panel, signal }) {
     h(
       "div",
       { class: "tools" },
-      h("p", { class: "quiet" }, cut ? `The first ${size(octets.length)} of ${size(mail.Size)}.` : size(mail.Size)),
+      h(
+        "p",
+        { class: "quiet" },
+        cut ? `The first ${size(octets.length)} of ${size(mail.Size)}.` : size(mail.Size),
+      ),
       copyButton(() => text, "Copy", false),
-      h("a", { class: "button", href: messagePath(mail.ID, "/raw?dl=1"), download: "" }, icon("download"), h("span", null, "Save")),
+      h(
+        "a",
+        { class: "button", href: messagePath(mail.ID, "/raw?dl=1"), download: "" },
+        icon("download"),
+        h("span", null, "Save"),
+      ),
     ),
     h("pre", { tabindex: "0", "aria-label": "Source" }, text),
   );

@@ -16,7 +16,12 @@ export class Tabs {
     this.chosen = "";
     /** @type {Tab[]} */
     this.tabs = [];
-    this.list = h("div", { class: "tabs", role: "tablist", "aria-label": name, onkeydown: (/** @type {KeyboardEvent} */ event) => this.#press(event) });
+    this.list = h("div", {
+      class: "tabs",
+      role: "tablist",
+      "aria-label": name,
+      onkeydown: (/** @type {KeyboardEvent} */ event) => this.#press(event),
+    });
     this.panel = h("div", { class: "panel", role: "tabpanel", tabindex: "0", id: `${name}-panel` });
   }
 
@@ -28,7 +33,10 @@ export class Tabs {
     const focused = this.list.contains(document.activeElement);
     this.tabs = tabs;
     this.chosen = chosen;
-    fill(this.list, tabs.map((tab) => this.#tab(tab)));
+    fill(
+      this.list,
+      tabs.map((tab) => this.#tab(tab)),
+    );
     this.panel.setAttribute("aria-labelledby", `${this.name}-${chosen}`);
     if (focused) this.#focus();
     this.list.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
@@ -92,7 +100,11 @@ export function segments(name, choices, chosen, onchoose) {
     { class: "segments", role: "group", "aria-label": name },
     ...choices.map(({ id, label }) => {
       const pressed = id === chosen ? "true" : "false";
-      return h("button", { type: "button", "aria-pressed": pressed, "data-id": id, onclick: () => onchoose(id) }, ...label);
+      return h(
+        "button",
+        { type: "button", "aria-pressed": pressed, "data-id": id, onclick: () => onchoose(id) },
+        ...label,
+      );
     }),
   );
 }

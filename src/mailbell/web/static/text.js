@@ -10,7 +10,8 @@ import { thumbnails } from "./attachments.js";
 const MUCH = 200_000;
 /** Columns made with blanks, as devices make them: these need letters of one width. */
 const ALIGNED = /^.*\S(?: {3,}|\t)\S.*\n(?:.*\n){0,3}.*\S(?: {3,}|\t)\S/m;
-const LINK = /https?:\/\/[^\s<>"'`\u200e\u200f\u202a-\u202e\u2066-\u2069]+[^\s<>"'`.,;:!?()[\]{}\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const LINK =
+  /https?:\/\/[^\s<>"'`\u200e\u200f\u202a-\u202e\u2066-\u2069]+[^\s<>"'`.,;:!?()[\]{}\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
 /** @param {Context} context */
 export function text({ mail, panel }) {

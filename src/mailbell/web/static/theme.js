@@ -35,10 +35,14 @@ export function nextTheme() {
 
 /** All three to choose from. */
 export function themeChoice() {
-  const choices = /** @type {Theme[]} */ (Object.keys(THEMES)).map((id) => ({ id, label: [icon(THEMES[id]), NAMES[id]] }));
+  const choices = /** @type {Theme[]} */ (Object.keys(THEMES)).map((id) => ({
+    id,
+    label: [icon(THEMES[id]), NAMES[id]],
+  }));
   const made = segments("Theme", choices, theme(), (id) => {
     setTheme(/** @type {Theme} */ (id));
-    for (const each of made.querySelectorAll("button")) each.setAttribute("aria-pressed", String(each.dataset.id === id));
+    for (const each of made.querySelectorAll("button"))
+      each.setAttribute("aria-pressed", String(each.dataset.id === id));
   });
   return made;
 }
