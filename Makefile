@@ -22,6 +22,7 @@ check: $(VENV)/.check  ## format, lint, types, the layers of the house
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint packaging/Dockerfile
 
 faults: $(VENV)/.test  ## kills, full disks and fuzzing, for minutes
 	@scripts/apt test

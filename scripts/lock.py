@@ -15,7 +15,7 @@ LOCKS = {
     "test": ["test"],
     "bench": ["bench"],
 }
-TOOLS = {"build": ["build"], "lock": ["lock"]}
+TOOLS = {"build": ["build"], "docs": ["docs"], "lock": ["lock"]}
 """Of no concern to the program, so resolved each for itself, without its dependencies."""
 
 

@@ -10,6 +10,8 @@ from mailbell.login.passwords import hash_password
 
 BCRYPT = bcrypt.hashpw(b"sesame", bcrypt.gensalt(4)).decode()
 
+pytest_plugins = ["pytester"]
+
 
 @pytest.fixture(params=[("asyncio", {"loop_factory": uvloop.new_event_loop})], ids=["uvloop"])
 def anyio_backend(request: pytest.FixtureRequest) -> object:

@@ -5,12 +5,13 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from mailbell.config import _Reader, load
+from mailbell.config import _Reader, effective, load
 from mailbell.errors import ConfigError
 from mailbell.settings import (
     AnySink,
@@ -378,6 +379,24 @@ def read_sinks(**sinks: dict[str, Any]) -> tuple[object, list[str]]:
     return reader.table({"sinks": sinks}, (Sinks,), ""), reader.problems
 
 
+def test_the_id_of_imported_mail_is_no_io_servers() -> None:
+    reserved = "ioservers.import: this ID is that of imported mail; choose another"
+    assert problems("[ioservers.import]\nport = 2525") == [reserved]
+
+
+def test_scripts_of_the_command_line_come_on_top(tmp_path: Path) -> None:
+    (tmp_path / "my bell.${x}.py").touch()
+    settings = load(
+        write(SINK.replace("sinks.a", "sinks.b")), scripts=[Path("a.js"), Path("my bell.${x}.py")]
+    )
+    assert list(settings.sinks) == ["b", "a", "my-bell---x-"]
+    assert settings.sinks["my-bell---x-"] == ScriptSettings(path=tmp_path / "my bell.${x}.py")
+    already = "--script: there is a sink a already; give the file a.js another name"
+    assert problems(SINK, scripts=[Path("a.js")]) == [already]
+    [missing] = problems("", scripts=[Path("none.js")])
+    assert missing == f"sinks.none.path: no such file: {tmp_path / 'none.js'}"
+
+
 def test_the_type_chooses_among_several_kinds() -> None:
     sinks, wrong = read_sinks(a={"type": "hook", "timeout": 2}, b={"type": "broker", "headers": {"X y": 1}})
     assert not wrong
@@ -533,3 +552,43 @@ def test_a_users_file_that_is_no_use() -> None:
     assert broken.endswith("users:2: expected name:hash")
     Path("users").write_text("cam:{PLAIN}x\n")
     assert load(write(text)).ioservers["smtp"].users == Path.cwd() / "users"
+
+
+def test_the_settings_in_force_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = "hunter2"
+    monkeypatch.setenv("SECRET", secret)
+    settings = load(
+        write(f"""
+            [sinks.hook]
+            type = "webhook"
+            url = "https://me:{secret}@hooks.lan/{secret}?{secret}"
+            secrets = ["whsec_{"aHVudGVyMg" * 4}"]
+            headers = {{ Authorization = "Bearer ${{SECRET}}" }}
+            [sinks.run]
+            type = "command"
+            argv = ["/bin/true", "--password", "{secret}"]
+            [sinks.house]
+            type = "mqtt"
+            user = "me"
+            password = "{secret}"
+            [sinks.stream]
+            type = "nats"
+            servers = ["nats://{secret}@nats.lan:4222", "nats://a:{secret}@nats.lan"]
+            token = "{secret}"
+            [sinks.phone]
+            type = "apprise"
+            urls = ["tgram://{secret}/{secret}"]
+        """)
+    )
+    shown = effective(settings)
+    text = msgspec.json.encode(shown).decode()
+    assert secret not in text
+    assert "aHVudGVyMg" not in text
+    assert shown["sinks"]["hook"]["type"] == "webhook"
+    assert shown["sinks"]["hook"]["url"] == "https://***@hooks.lan/***"
+    assert shown["sinks"]["hook"]["headers"] == {"Authorization": "***"}
+    assert shown["sinks"]["run"]["argv"] == ["/bin/true", "***", "***"]
+    assert shown["sinks"]["stream"]["servers"] == ["nats://***@nats.lan:4222", "nats://***@nats.lan"]
+    assert shown["sinks"]["house"]["password"] == "***"
+    assert shown["ioservers"]["smtp"]["max_size"] == 25 * 2**20
+    assert shown["sinks"]["stream"]["user"] == ""

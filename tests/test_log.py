@@ -222,6 +222,51 @@ def test_a_file_a_day_and_the_clock_may_jump(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("utc", "hsyco", "json_"),
+    [  # Rome's last night of summer time, and its first
+        (1792969199.999, "2026.10.25 23:59:59.999", "2026-10-25T23:59:59.999+01:00"),
+        (1792969200.000, "2026.10.26 00:00:00.000", "2026-10-26T00:00:00.000+01:00"),
+        (1792889999.999, "2026.10.25 02:59:59.999", "2026-10-25T02:59:59.999+02:00"),
+        (1792890000.000, "2026.10.25 02:00:00.000", "2026-10-25T02:00:00.000+01:00"),
+        (1792879200.000, "2026.10.25 00:00:00.000", "2026-10-25T00:00:00.000+02:00"),
+        (1774745999.999, "2026.03.29 01:59:59.999", "2026-03-29T01:59:59.999+01:00"),
+        (1774746000.000, "2026.03.29 03:00:00.000", "2026-03-29T03:00:00.000+02:00"),
+    ],
+)
+def test_the_clocks_go_back_and_forward(tmp_path: Path, utc: float, hsyco: str, json_: str) -> None:
+    for format_ in ("hsyco", "json"):
+        folder = tmp_path / format_
+        with Log(quiet(format=format_), folder, Hands(utc)):
+            logger.info("now")
+        [file] = folder.rglob("*.log")
+        assert (
+            file.relative_to(folder / "logs").as_posix()
+            == f"{hsyco[:4]}/{hsyco[5:10].replace('.', '')}-message.log"
+        )
+        line = file.read_text()
+        assert line == f"{hsyco} - now\n" if format_ == "hsyco" else json.loads(line)["time"] == json_
+
+
+def test_the_hour_that_comes_twice_is_in_one_file_in_order(tmp_path: Path) -> None:
+    clock = Hands()
+    with Log(quiet(), tmp_path, clock):
+        for minute in range(-90, 91, 30):
+            clock.now = 1792890000.0 + 60 * minute
+            logger.info("%d", minute)
+    lines = file_of(tmp_path, "2026/1025").read_text().splitlines()
+    assert [line.split()[1][:5] for line in lines] == [
+        "01:30",
+        "02:00",
+        "02:30",
+        "02:00",
+        "02:30",
+        "03:00",
+        "03:30",
+    ]
+    assert [line.split()[-1] for line in lines] == ["-90", "-60", "-30", "0", "30", "60", "90"]
+
+
 def test_old_files_go_and_others_stay(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     names = ["2014/1231-message.log", "2016/0115-message.log", "2016/0116-message.log", "2016/notes.txt"]

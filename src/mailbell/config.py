@@ -26,6 +26,7 @@ from msgspec.structs import FieldInfo
 from mailbell.errors import ConfigError, StartupError
 from mailbell.event.template import Template
 from mailbell.login.passwords import parse
+from mailbell.mail import IMPORTED
 from mailbell.settings import IoServerSettings, ServiceSettings, SinkSettings, dec_hook
 
 _BAD = object()
@@ -48,12 +49,18 @@ _TOML_REMEDIES = {
 
 
 def load(
-    path: Path | None, *, port: int | None = None, data: Path | None = None, listen: str | None = None
+    path: Path | None,
+    *,
+    port: int | None = None,
+    data: Path | None = None,
+    listen: str | None = None,
+    scripts: Sequence[Path] = (),
 ) -> ServiceSettings:
     """Read the settings from a TOML file, or the defaults without one; ConfigError lists every problem.
 
     `port` goes over the port of the only I/O server, `data` over the data folder, `listen` over that of the
-    web server. Where the file has no I/O server there is one named `smtp`.
+    web server; `scripts` are sinks that come on top. Where the file has no I/O server there is one named
+    `smtp`.
     """
     reader = _Reader("mailbell" if path is None else str(path), Path() if path is None else path.parent)
     tree = {} if path is None else _parse(path)
@@ -63,9 +70,11 @@ def load(
     if port is not None:
         reader.set_port(tree["ioservers"], port)
     if data is not None:
-        tree["data"] = str(data.absolute()).replace("${", "$${")
+        tree["data"] = _literal(data)
     if listen is not None and isinstance(tree.setdefault("web", {}), dict):
         tree["web"]["listen"] = listen
+    for script in scripts:
+        reader.add_script(tree.setdefault("sinks", {}), script)
     settings = reader.table(tree, (ServiceSettings,), "")
     if reader.problems:
         raise ConfigError(reader.problems)
@@ -120,6 +129,16 @@ class _Reader:
             self._bad("--port", f"there are {len(ioservers)} I/O servers; set their ports in the file")
         else:
             next(iter(ioservers.values()))["port"] = port
+
+    def add_script(self, sinks: Any, path: Path) -> None:
+        """Put a sink of the command line, named like its file, beside those of the file."""
+        name = re.sub(r"[^A-Za-z0-9_-]", "-", path.stem)
+        if not isinstance(sinks, dict):
+            return  # table() has the complaint
+        if name in sinks:
+            self._bad("--script", f"there is a sink {name} already; give the file {path.name} another name")
+        else:
+            sinks[name] = {"type": "script", "path": _literal(path)}
 
     def table(
         self, value: object, kinds: Sequence[type[msgspec.Struct]], key: str, default: object = None
@@ -195,6 +214,10 @@ class _Reader:
             items[name] = self._value(item, kind, _join(key, name))
             if named and not _NAME.fullmatch(name):
                 items[name] = self._bad(_join(key, name), "a name has letters of ASCII, digits, _ and - only")
+        if kind is IoServerSettings and IMPORTED in items:
+            items[IMPORTED] = self._bad(
+                _join(key, IMPORTED), "this ID is that of imported mail; choose another"
+            )
         if kind is IoServerSettings:
             self._check_ports(
                 {id_: each for id_, each in items.items() if isinstance(each, IoServerSettings)}
@@ -276,6 +299,11 @@ class _Reader:
     def _bad(self, key: str, what: str) -> object:
         self.problems.append(f"{self._name}: {key}: {what}" if key else f"{self._name}: {what}")
         return _BAD
+
+
+def _literal(path: Path) -> str:
+    """As it has to stand in the file."""
+    return str(path.absolute()).replace("${", "$${")
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -382,7 +410,7 @@ def is_secret(key: str) -> bool:
 
 
 def effective(value: object, key: str = "") -> Any:
-    """Return settings as plain values to be shown, secrets as ***."""
+    """Return settings as plain values to be shown, secrets as ***; of a URL its scheme, host and port."""
     match value:
         case msgspec.Struct():
             fields = {each.encode_name: getattr(value, each.name) for each in msgspec.structs.fields(value)}
@@ -401,8 +429,14 @@ def effective(value: object, key: str = "") -> Any:
             return _URL_PATH.sub(r"\1/***", _URL_USER.sub(r"\1***@", value))
         case Path():
             return str(value)
-        case _:
+        case bool() | None:
             return value
+        case int():  # a Size
+            return int(value)
+        case float():  # a Duration
+            return float(value)
+        case _:
+            return str(value)
 
 
 def masked(written: object, key: str) -> str:

@@ -12,6 +12,7 @@ MailbellError
 │   └── MailGone             retention has removed this sequence
 ├── InboxUnavailable     the index of the inbox is being made, or can't be read or written
 ├── SinkUnavailable      a sink can't come up; the message carries the remedy
+├── NotReceived          a test waited for a mail that did not come; an AssertionError too
 └── ScriptError          a script that can't be loaded or a call that failed, with file and line
     └── ScriptDied           its process has ended, or was killed, in the middle of a call
 ```
@@ -68,6 +69,10 @@ class InboxUnavailable(MailbellError):
 
 class SinkUnavailable(MailbellError):
     """A sink can't come up; it is tried again later."""
+
+
+class NotReceived(MailbellError, AssertionError):
+    """A test waited for a mail that did not come; the message shows what came instead."""
 
 
 class ScriptError(MailbellError):

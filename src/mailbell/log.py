@@ -5,9 +5,11 @@ to put it in the queue of each writer: no system call, no waiting. Each writer i
 terminal stopped with Ctrl-S must not hold up the file) that gathers lines for some milliseconds and writes
 them in one go. The file is opened for each such batch: so midnight, a jump of the clock, a disk that comes
 back and a file that somebody removed need no code of their own. While the disk refuses, lines are kept up
-to `MOST_PENDING`, and tried again each second.
+to `MOST_PENDING`, and tried again each second. Both processes of the program write to the same places, so
+each batch is written under a lock.
 """
 
+import fcntl
 import logging
 import os
 import queue
@@ -140,6 +142,7 @@ class _DailyFile:
         data = text.encode()
         handle = self._open(self._folder / file)
         try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
             size = os.fstat(handle).st_size
             if size and os.pread(handle, 1, size - 1) != b"\n":  # a loss of power cut the line
                 data = b"\n" + data
@@ -184,12 +187,19 @@ class _Terminal:
 
     lasting = False
 
-    def __init__(self, handle: int, encoding: str) -> None:
+    def __init__(self, handle: int, encoding: str, data_folder: Path) -> None:
         self._handle = handle
         self._encoding = encoding
+        self._data_folder = data_folder
 
     def write(self, file: str, text: str) -> None:
-        _write_all(self._handle, text.encode(self._encoding, "backslashreplace"))
+        """Under a lock of the data folder: our processes have standard output in common, locks on it too."""
+        lock = os.open(self._data_folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _write_all(self._handle, text.encode(self._encoding, "backslashreplace"))
+        finally:
+            os.close(lock)
 
 
 def _write_all(handle: int, data: bytes) -> None:
@@ -317,7 +327,7 @@ class Log:
     def __init__(self, settings: LogSettings, data_folder: Path, clock: Clock) -> None:
         folder = data_folder / "logs"
         self._writers = [_Writer(f"the log in {folder}", _DailyFile(folder, settings.keep))]
-        if settings.terminal and (terminal := _terminal()):
+        if settings.terminal and (terminal := _terminal(data_folder)):
             self._writers.append(_Writer("the log on the terminal", terminal))
         self._handler = _Handler(settings, clock, self._writers)
         self._level = logging.NOTSET
@@ -348,9 +358,9 @@ class Log:
         self.stop()
 
 
-def _terminal() -> _Terminal | None:
+def _terminal(data_folder: Path) -> _Terminal | None:
     """Standard output, where there is one."""
     try:
-        return _Terminal(sys.stdout.fileno(), sys.stdout.encoding)
+        return _Terminal(sys.stdout.fileno(), sys.stdout.encoding, data_folder)
     except (AttributeError, OSError, ValueError):  # no stdout; one in memory; one closed
         return None

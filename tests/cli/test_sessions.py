@@ -15,6 +15,7 @@ from mailbell.server.transcript import Transcript, Transcripts
 from mailbell.web.control import ControlSocket
 from mailbell.web.sessions import routes
 from tests.service import configure, start
+from tests.web.reception import with_transcripts
 
 
 def connection(transcripts: Transcripts, mails: int = 0) -> Transcript:
@@ -26,10 +27,10 @@ def connection(transcripts: Transcripts, mails: int = 0) -> Transcript:
 
 
 @pytest.fixture
-async def transcripts(tmp_path: Path) -> AsyncIterator[Transcripts]:
+async def transcripts(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Transcripts]:
     """Those of a running server."""
     transcripts = Transcripts(SystemClock())
-    control = ControlSocket(tmp_path, routes(transcripts))
+    control = ControlSocket(tmp_path, routes(with_transcripts(transcripts, tmp_path_factory.mktemp("data"))))
     await control.start()
     yield transcripts
     await control.stop()

@@ -80,6 +80,10 @@ def test_fails(settings: MatchSettings) -> None:
     assert not Match(settings)(event())
 
 
+def test_a_value_that_is_the_pattern_matches_whatever_signs_it_has() -> None:
+    assert Match(MatchSettings(subject=("[Shop] Order?",)))(event("Subject: [Shop] Order?\r\n\r\n"))
+
+
 def test_a_hopeless_expression_is_cut_short_and_delivers(caplog: pytest.LogCaptureFixture) -> None:
     match = Match(MatchSettings(subject=("re:^(a|aa)+$",)))
     long = event("Subject: " + "a" * 40 + "!" * 3 + "\r\n\r\n")

@@ -143,7 +143,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         while still < 20:
             await asyncio.sleep(0)
             now = self.progress()
-            reading = len(self.delivery._in_flight) != len(self.sink.open)  # a thread, after a restart
+            reading = len(self.consumer._claimed) != len(self.sink.open)  # the mail, in a thread
             still = 0 if reading or now != before else still + 1
             before = now
 

@@ -10,6 +10,7 @@ import random
 import sys
 import time
 
+from mailbell.smtp.events import shown
 from mailbell.smtp.replies import Reply
 from mailbell.smtp.session import Credentials, Event, MailComplete, Session, SessionOptions, StartTls
 from tests.smtp.driver import STORED, TLS
@@ -115,7 +116,7 @@ class Run:
         self.sent = b""
         self.session = Session(
             options,
-            lambda mark, line: self.lines.append(mark + line),
+            lambda mark, said: self.lines.extend(mark + line for line in shown(said)),
             challenge=lambda: b"<1@x>",
             check_data=lambda: Reply(451, "4.3.0", "Later") if self.rng.random() < 0.1 else None,
         )

@@ -104,7 +104,7 @@ async def concurrent_appends_have_no_holes(engine: Engine) -> None:
 
 async def a_cancelled_append_harms_no_other(engine: Engine) -> None:
     async with opened(engine) as journal:
-        tasks = [asyncio.create_task(journal.append(mail(b"%d" % number))) for number in range(10)]
+        tasks = [asyncio.ensure_future(journal.append(mail(b"%d" % number))) for number in range(10)]
         await asyncio.sleep(0)
         tasks[3].cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -452,7 +452,7 @@ async def closing_finishes_appends_and_ends_fetches(engine: Engine) -> None:
     with pytest.raises(JournalUnavailable, match="closed"):
         await fetching
     journal = await engine.open()
-    appending = [asyncio.create_task(journal.append(mail())) for _ in range(300)]
+    appending = [asyncio.ensure_future(journal.append(mail())) for _ in range(300)]
     await asyncio.sleep(0)
     await journal.close()
     assert sorted(await asyncio.gather(*appending)) == list(range(1, 301))

@@ -1,12 +1,14 @@
 """The engines that the journal's tests run on, and what they need."""
 
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.sqlite import SqliteJournal
+from mailbell.journal.writer import Writer
 from mailbell.settings import Duration, JournalSettings, Size
 
 
@@ -32,9 +34,11 @@ class HandClock:
 class OwnedJournal(SqliteJournal):
     """A journal that lets go of its folder when it is closed, as the process would."""
 
+    folder: DataFolder
+
     async def close(self) -> None:
         await super().close()
-        self._folder.close()
+        self.folder.close()
 
 
 class SqliteEngine:
@@ -50,10 +54,12 @@ class SqliteEngine:
     async def open(self) -> SqliteJournal:
         folder = DataFolder(self.path)
         try:
-            return await OwnedJournal.open(folder, self.settings, self.clock)
+            journal = await OwnedJournal.open(folder, self.settings, self.clock)
         except BaseException:
             folder.close()
             raise
+        journal.folder = folder
+        return journal
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[SqliteJournal]:
@@ -81,3 +87,14 @@ class SqliteEngine:
         left = SqliteEngine(path, self.settings)
         left.clock = self.clock
         return left
+
+
+def writer(journal: SqliteJournal) -> Writer:
+    """The writing half, which these tests have in their own process."""
+    assert isinstance(journal._writing, Writer)
+    return journal._writing
+
+
+def connection(journal: SqliteJournal) -> sqlite3.Connection:
+    """The one that writes mail."""
+    return writer(journal)._file._connection

@@ -10,11 +10,6 @@ from tests.journal.conformance import append, fetch_all, sequences
 from tests.journal.engines import SqliteEngine
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> SqliteEngine:
-    return SqliteEngine(tmp_path / "data")
-
-
 async def test_an_unanswered_claim_does_not_make_a_kill_repeat_everything(
     engine: SqliteEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

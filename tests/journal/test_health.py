@@ -15,7 +15,7 @@ from mailbell.journal.folder import DataFolder
 from mailbell.journal.health import FAILURE_HOLDS, LOOK_EVERY, LOW_SPACE, Health
 from mailbell.mail import Mail
 from tests.journal.conformance import mail
-from tests.journal.engines import HandClock, SqliteEngine
+from tests.journal.engines import HandClock, SqliteEngine, connection
 from tests.tools import leave_out, need_root
 
 
@@ -105,11 +105,11 @@ def test_a_start_on_a_full_disk_says_so(disk: Path) -> None:
 async def test_a_full_file_refuses_the_whole_group_and_no_more(tmp_path: Path) -> None:
     engine = SqliteEngine(tmp_path / "data")
     async with engine.opened() as journal:
-        journal._file._writer.execute("pragma max_page_count = 20")
+        connection(journal).execute("pragma max_page_count = 20")
         refused = await append_together(journal)
         assert {type(each) for each in refused} == {JournalFull}
         assert await journal.append(mail()) == 1
-        journal._file._writer.execute("pragma max_page_count = 200")
+        connection(journal).execute("pragma max_page_count = 200")
         assert await append_together(journal) == [2, 3, 4]
 
 

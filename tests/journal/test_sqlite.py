@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from mailbell.errors import DataError, JournalUnavailable, MailGone
-from mailbell.journal import sqlite
+from mailbell.journal import writer
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.mails import READ_AHEAD, READ_AHEAD_OCTETS
 from mailbell.journal.sqlite import SqliteJournal
@@ -16,12 +16,7 @@ from mailbell.mail import Envelope
 from mailbell.settings import Duration, JournalSettings, Size
 from tests.conftest import BOTH_LOOPS
 from tests.journal.conformance import CHECKS, Check, append, fetch_all, mail, sequences
-from tests.journal.engines import SqliteEngine
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> SqliteEngine:
-    return SqliteEngine(tmp_path / "data")
+from tests.journal.engines import SqliteEngine, connection
 
 
 @BOTH_LOOPS
@@ -33,17 +28,17 @@ async def test_conformance(check: Check, engine: SqliteEngine) -> None:
 async def test_waiting_appends_share_a_commit(engine: SqliteEngine) -> None:
     async with engine.opened() as journal:
         statements: list[str] = []
-        journal._file._writer.set_trace_callback(statements.append)
-        await asyncio.gather(*(journal.append(mail()) for _ in range(sqlite.GROUP + 1)))
+        connection(journal).set_trace_callback(statements.append)
+        await asyncio.gather(*(journal.append(mail()) for _ in range(writer.GROUP + 1)))
         assert len(statements) == 2
 
 
 async def test_small_groups_when_mail_is_large(engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "GROUP_OCTETS", 16_000)
+    monkeypatch.setattr(writer, "GROUP_OCTETS", 16_000)
     large = mail(bytes(9000))
     async with engine.opened() as journal:
         statements: list[str] = []
-        journal._file._writer.set_trace_callback(lambda text: statements.append(text[:6]))
+        connection(journal).set_trace_callback(lambda text: statements.append(text[:6]))
         assert sorted(await asyncio.gather(*(journal.append(large) for _ in range(4)))) == [1, 2, 3, 4]
         assert len(statements) == 2
 
@@ -69,7 +64,7 @@ async def test_mail_of_long_ago_is_read_ahead(engine: SqliteEngine) -> None:
             await journal.append(each)
     async with engine.opened() as journal:
         statements: list[str] = []
-        journal._file._reader.set_trace_callback(statements.append)
+        journal._file._connection.set_trace_callback(statements.append)
         assert await asyncio.gather(*map(journal.read, range(1, len(mails) + 1))) == mails
         assert len(statements) == 2
 
@@ -122,11 +117,11 @@ async def test_too_much_mail_is_removed_and_the_file_shrinks(tmp_path: Path) -> 
 async def test_failing_writes_are_trouble_until_one_succeeds(engine: SqliteEngine) -> None:
     async with engine.opened() as journal:
         await append(journal, 1)
-        journal._file._writer.execute("pragma query_only = on")
+        connection(journal).execute("pragma query_only = on")
         refused = await asyncio.gather(*(journal.append(mail()) for _ in range(3)), return_exceptions=True)
         assert all(isinstance(each, JournalUnavailable) for each in refused)
         assert "can't be written" in str(journal.trouble)
-        journal._file._writer.execute("pragma query_only = off")
+        connection(journal).execute("pragma query_only = off")
         assert await journal.append(mail()) == 2
         assert journal.trouble is None
 

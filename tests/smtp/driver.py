@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mailbell.mail import Tls
+from mailbell.smtp.events import Said, shown
 from mailbell.smtp.replies import Reply
 from mailbell.smtp.session import Close, Credentials, Event, MailComplete, Session, SessionOptions, StartTls
 
@@ -23,8 +24,8 @@ class Driver:
         self.session.greet()
         self.greeting = self.session.data_to_send().decode()
 
-    def _record(self, mark: str, line: str) -> None:
-        self.lines.append(f"{mark} {line}")
+    def _record(self, mark: str, said: Said) -> None:
+        self.lines += [f"{mark} {line}" for line in shown(said)]
 
     def say(self, data: bytes) -> str:
         self.session.receive(data)

@@ -1,11 +1,13 @@
 """Any dialogue in any pieces: two sessions are told the same, one in pieces, and must behave the same."""
 
+from functools import partial
 from itertools import pairwise
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from mailbell.smtp.events import Said, shown
 from mailbell.smtp.replies import Reply
 from mailbell.smtp.session import Credentials, Event, MailComplete, Session, SessionOptions, StartTls
 from mailbell.smtp.states import State
@@ -70,6 +72,10 @@ REPLIES = st.sampled_from(
 )
 
 
+def note(lines: list[str], mark: str, said: Said) -> None:
+    lines += [mark + line for line in shown(said)]
+
+
 class Pieces(RuleBasedStateMachine):
     """`whole` is given each string of octets at once, `pieces` in pieces."""
 
@@ -95,7 +101,7 @@ class Pieces(RuleBasedStateMachine):
         self.sessions = [
             Session(
                 options,
-                lambda mark, line, lines=lines: lines.append(mark + line),  # type: ignore[misc]  # its default
+                partial(note, lines),
                 challenge=lambda: b"<1@x>",
                 check_sender=check,
                 check_recipient=check,

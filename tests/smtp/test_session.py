@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailbell.smtp.events import shown
 from mailbell.smtp.replies import Reply
 from mailbell.smtp.session import (
     HELD_LIMIT,
@@ -113,7 +114,10 @@ def test_it_waits_for_the_answer_to_credentials() -> None:
 
 def test_plaintext_behind_starttls_is_discarded_and_counted() -> None:
     lines: list[str] = []
-    session = Session(SessionOptions(starttls=True), lambda mark, line: lines.append(f"{mark} {line}"))
+    session = Session(
+        SessionOptions(starttls=True),
+        lambda mark, said: lines.extend(f"{mark} {line}" for line in shown(said)),
+    )
     session.greet()
     session.receive(b"STARTTLS\r\nMAIL FROM:<evil@x>\r\n")
     assert session.events() == [StartTls()]

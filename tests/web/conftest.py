@@ -11,6 +11,7 @@ import aiosmtplib
 import pytest
 
 from mailbell.app import App
+from mailbell.delivering import Delivering
 from mailbell.settings import IoServerSettings, LogSettings, ServiceSettings, SmtpSettings, WebSettings
 from tests.tools import free_port
 
@@ -25,8 +26,14 @@ class Api:
         self.url = app.url
 
     @property
+    def delivering(self) -> Delivering:
+        """The half that delivers, in this process."""
+        assert isinstance(self.app.delivering, Delivering)
+        return self.app.delivering
+
+    @property
     def smtp(self) -> int:
-        return self.app.ioservers["smtp"].port
+        return self.app.receiving.servers["smtp"].port
 
     async def mail(self, subject: str = "Motion", text: str = "at the gate", **fields: str) -> None:
         message = EmailMessage()

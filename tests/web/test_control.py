@@ -13,14 +13,16 @@ import pytest
 from mailbell.cli.control import ask
 from mailbell.clock import SystemClock
 from mailbell.errors import ListenError, MailbellError
+from mailbell.receiving import Receiving
 from mailbell.server.transcript import Transcripts
 from mailbell.web.control import ControlSocket
 from mailbell.web.sessions import routes
 from tests.conftest import BOTH_LOOPS
+from tests.web.reception import with_transcripts
 
 
 @pytest.fixture
-def transcripts() -> Transcripts:
+def reception(tmp_path_factory: pytest.TempPathFactory) -> Receiving:
     """One that brought a mail, one that failed, one that is open."""
     made = Transcripts(SystemClock())
     for number, mails in enumerate((1, 0, 0)):
@@ -29,12 +31,12 @@ def transcripts() -> Transcripts:
         transcript.mails = mails
         if number < 2:
             made.end(transcript, "The client said QUIT.")
-    return made
+    return with_transcripts(made, tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture
-async def control(tmp_path: Path, transcripts: Transcripts) -> AsyncIterator[ControlSocket]:
-    control = ControlSocket(tmp_path, routes(transcripts))
+async def control(tmp_path: Path, reception: Receiving) -> AsyncIterator[ControlSocket]:
+    control = ControlSocket(tmp_path, routes(reception))
     await control.start()
     yield control
     await control.stop()
@@ -78,10 +80,8 @@ async def test_questions_that_make_no_sense(
 
 
 @BOTH_LOOPS
-async def test_the_socket_is_private_and_goes_with_the_server(
-    tmp_path: Path, transcripts: Transcripts
-) -> None:
-    control = ControlSocket(tmp_path, routes(transcripts))
+async def test_the_socket_is_private_and_goes_with_the_server(tmp_path: Path, reception: Receiving) -> None:
+    control = ControlSocket(tmp_path, routes(reception))
     await control.start()
     found = (tmp_path / "control.sock").stat()
     assert stat.S_ISSOCK(found.st_mode)
@@ -92,12 +92,12 @@ async def test_the_socket_is_private_and_goes_with_the_server(
         await get(tmp_path, "/api/v1/sessions")
 
 
-async def test_the_socket_of_a_killed_server_is_replaced(tmp_path: Path, transcripts: Transcripts) -> None:
+async def test_the_socket_of_a_killed_server_is_replaced(tmp_path: Path, reception: Receiving) -> None:
     with socket.socket(socket.AF_UNIX) as killed:
         killed.bind(str(tmp_path / "control.sock"))
     with pytest.raises(MailbellError, match="no server runs"):
         await get(tmp_path, "/")
-    control = ControlSocket(tmp_path, routes(transcripts))
+    control = ControlSocket(tmp_path, routes(reception))
     await control.start()
     assert (await get(tmp_path, "/api/v1/sessions/1"))["mails"] == 1
     await control.stop()
@@ -105,20 +105,20 @@ async def test_the_socket_of_a_killed_server_is_replaced(tmp_path: Path, transcr
 
 @BOTH_LOOPS
 async def test_a_folder_whose_path_is_longer_than_a_socket_name_may_be(
-    tmp_path: Path, transcripts: Transcripts
+    tmp_path: Path, reception: Receiving
 ) -> None:
     folder = tmp_path / ("x" * 100) / ("y" * 100)
     folder.mkdir(parents=True)
-    control = ControlSocket(folder, routes(transcripts))
+    control = ControlSocket(folder, routes(reception))
     await control.start()
     assert (await get(folder, "/api/v1/sessions/1"))["mails"] == 1
     await control.stop()
     assert not list(folder.iterdir())
 
 
-async def test_a_folder_that_takes_no_socket(transcripts: Transcripts) -> None:
+async def test_a_folder_that_takes_no_socket(reception: Receiving) -> None:
     with pytest.raises(ListenError, match=r"/proc/self/control\.sock: .*; sockets need a local disk"):
-        await ControlSocket(Path("/proc/self"), routes(transcripts)).start()
+        await ControlSocket(Path("/proc/self"), routes(reception)).start()
 
 
 async def test_an_answer_is_json(control: ControlSocket, tmp_path: Path) -> None:

@@ -127,8 +127,31 @@ async def test_a_session_ends_at_its_time_and_with_its_password(
 @pytest.mark.parametrize("user", ["modern", "web", "old"])
 async def test_basic_for_programs(guarded: Api, user: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert await status(guarded, Authorization=basic(user, "sesame")) == 200
-    monkeypatch.setattr(passwords, "verify", lambda *_: pytest.fail("a slow hash for every request"))
+    monkeypatch.setattr(
+        "mailbell.login.users.verify", lambda *_: pytest.fail("a slow hash for every request")
+    )
     assert await status(guarded, Authorization=basic(user, "sesame")) == 200
+
+
+async def test_ten_requests_at_once_cost_one_slow_hash(guarded: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def counting(password: str, hashed: str) -> bool:
+        made.append(hashed)
+        return passwords.verify(password, hashed)
+
+    monkeypatch.setattr("mailbell.login.users.verify", counting)
+    codes = await asyncio.gather(
+        *(status(guarded, Authorization=basic("modern", "sesame")) for _ in range(10))
+    )
+    assert codes == [200] * 10
+    assert len(made) == 1
+
+
+async def test_guesses_at_once_are_one_guess(guarded: Api) -> None:
+    tries = [guarded.ask("POST", "/api/v1/login", WRONG) for _ in range(10)]
+    codes = [code for code, _ in await asyncio.gather(*tries)]
+    assert sorted(codes) == [401] + [429] * 9
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mailbell.cli.options import bar
+
 if TYPE_CHECKING:
     from mailbell.mail import Mail
-
-MANY = 4 * 2**20
-"""Octets from which on a terminal is shown progress: about a second's work."""
 
 
 @click.command()
@@ -68,5 +67,4 @@ def _mails(path: Path) -> Iterator["Mail"]:
 def _progress(files: list[Path]) -> Any:
     """A bar on the terminal, unless the events go there or there is little to do."""
     total = sum(path.stat().st_size for path in files if path.is_file())
-    shown = sys.stderr.isatty() and not sys.stdout.isatty() and total > MANY
-    return click.progressbar(length=total, file=sys.stderr, label="converting", hidden=not shown)
+    return bar("converting", total, shown=not sys.stdout.isatty())

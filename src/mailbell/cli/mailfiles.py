@@ -8,6 +8,7 @@ from typing import IO
 _SUFFIXES = {".eml", ".mbox", ".mbx"}
 _SEPARATOR = re.compile(rb"From .*[0-9]:[0-9]{2}")
 _QUOTED = re.compile(rb">+From ")
+_TO_QUOTE = re.compile(rb"^(>*From )", re.MULTILINE)
 
 
 def find(paths: Sequence[Path]) -> list[Path]:
@@ -26,22 +27,32 @@ def _is_mail(file: Path) -> bool:
 
 def split(stream: IO[bytes]) -> Iterator[bytes]:
     """The messages of a file: one, or as many as an mbox has."""
+    return (message for _, message in split_apart(stream))
+
+
+def split_apart(stream: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """The same, each behind its `From ` line, which is empty where the file is no mbox."""
     first = stream.readline()
-    return _mbox(stream) if _SEPARATOR.match(first) else iter([first + stream.read()])
+    return _mbox(first, stream) if _SEPARATOR.match(first) else iter([(b"", first + stream.read())])
 
 
-def _mbox(lines: Iterable[bytes]) -> Iterator[bytes]:
+def _mbox(separator: bytes, lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """RFC 4155: a `From ` line after an empty one begins a message; `>From ` is quoted (mboxrd)."""
     message: list[bytes] = []
     after_empty = True
     for line in lines:
         if after_empty and _SEPARATOR.match(line):
-            yield _joined(message)
-            message = []
+            yield separator, _joined(message)
+            separator, message = line, []
         else:
             message.append(line[1:] if _QUOTED.match(line) else line)
         after_empty = not line.strip(b"\r\n")
-    yield _joined(message)
+    yield separator, _joined(message)
+
+
+def quote(message: bytes) -> bytes:
+    """The message as an mbox holds it: the inverse of reading one."""
+    return _TO_QUOTE.sub(rb">\1", message)
 
 
 def _joined(message: list[bytes]) -> bytes:

@@ -3,8 +3,13 @@
 import click
 
 from mailbell import __version__
+from mailbell.cli.backup import backup, restore
 from mailbell.cli.check import check
 from mailbell.cli.convert import convert
+from mailbell.cli.doctor import doctor
+from mailbell.cli.events import events
+from mailbell.cli.export import export
+from mailbell.cli.imports import import_
 from mailbell.cli.send import send
 from mailbell.cli.serve import serve
 from mailbell.cli.sessions import sessions
@@ -44,7 +49,12 @@ def commands() -> None:
     """Mail in, events out: an SMTP server that turns every message into a JSON event and delivers it."""
 
 
-for _command in (serve, check, send, convert, sessions, status, replay, sinks, user, settings, version):
+COMMANDS = (
+    *(serve, check, doctor, send, convert, events, sessions, status, replay, sinks, user),
+    *(backup, restore, export, import_, settings, version),
+)
+
+for _command in COMMANDS:
     commands.add_command(_command)
 
 

@@ -1,5 +1,6 @@
-"""Options that several commands have."""
+"""Options and a sign of progress that several commands have."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,3 +26,30 @@ def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
         help=f"The settings: a TOML file. Without it, $MAILBELL_CONFIG, else {DEFAULT_FILE} if it is there, "
         "else the defaults.",
     )(command)
+
+
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The data folder of the server; goes over that of the file.",
+)
+
+MANY = 4 * 2**20
+"""Octets from which on a terminal is shown progress: about a second's work."""
+
+
+def bar(label: str, length: int, *, shown: bool = True, many: int = MANY) -> Any:
+    """A bar on the terminal, for what takes a while: where there is more to do than `many`."""
+    shown = shown and sys.stderr.isatty() and length > many
+    return click.progressbar(length=length, file=sys.stderr, label=label, hidden=not shown)
+
+
+def duration(text: str, hint: str) -> float:
+    """Seconds; BadParameter, with the option's name, for what is no duration."""
+    from mailbell.settings import Duration
+
+    try:
+        return Duration.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=hint) from None

@@ -26,16 +26,29 @@ if TYPE_CHECKING:
 @click.option(
     "--web", "listen", metavar="HOST:PORT|off", help="Where the API answers; goes over that of the file."
 )
+@click.option(
+    "--script",
+    "scripts",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A script that gets every mail, on top of the file's sinks; repeatable.",
+)
 @click.pass_context
 def serve(
-    ctx: click.Context, config: Path | None, port: int | None, data: Path | None, listen: str | None
+    ctx: click.Context,
+    config: Path | None,
+    port: int | None,
+    data: Path | None,
+    listen: str | None,
+    scripts: tuple[Path, ...],
 ) -> None:
     """Run the server, until Ctrl-C or SIGTERM. SIGHUP makes it read its settings again."""
     _open_standard_descriptors()
     from mailbell.config import load
 
     def read() -> "ServiceSettings":
-        return load(config, port=port, data=data, listen=listen)
+        return load(config, port=port, data=data, listen=listen, scripts=scripts)
 
     settings = read()
     from mailbell.app import run  # after the settings: their problems show at once

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mailbell.cli.options import config_option
+from mailbell.cli.options import config_option, data_option
 
 EVERY = 0.5
 """Seconds between two looks at what is new, with --follow."""
@@ -16,12 +16,7 @@ EVERY = 0.5
 
 @click.command()
 @config_option
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The data folder of the running server; goes over that of the file.",
-)
+@data_option
 @click.option("--failed", is_flag=True, help="Only connections that brought no mail.")
 @click.option("--follow", is_flag=True, help="Go on with those that end from now on, until Ctrl-C.")
 @click.option("-n", "--limit", type=click.IntRange(1), default=10, show_default=True, help="How many.")

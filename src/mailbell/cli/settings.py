@@ -1,9 +1,11 @@
 """`mailbell settings`: every setting, from the structs themselves. docs/settings.md is what it prints."""
 
 import json
+import textwrap
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -26,40 +28,105 @@ is wrong with a file, all of it in one go. This page is what `mailbell settings`
 """
 
 
+TOML = """\
+# The settings of mailbell, each with its default. What begins with a # is not set.
+# `mailbell check -c FILE` says what is wrong; `systemctl reload mailbell`, or SIGHUP, reads the file again.
+# A size is a number of octets or "25 MiB"; a duration is a number of seconds or "30s", "10 min", "3d".
+# ${NAME} stands for the environment variable NAME, ${NAME:-default} has a default.
+"""
+
+WIDTH = 110
+NEEDED, NONE = "needed", "none"
+"""In the place of a default: there is none, or it is that the setting is left out."""
+
+
+class Row(NamedTuple):
+    """A setting: its default as TOML writes it, what values it takes, and what it means."""
+
+    key: str
+    default: str
+    values: str
+    meaning: str
+
+
+class Section(NamedTuple):
+    """A table of the file; `tag` is the `type` that it needs, for a sink."""
+
+    key: str
+    tag: str | None
+    about: str
+    rows: list[Row]
+
+
 @click.command()
-def settings() -> None:
+@click.option("--toml", "as_toml", is_flag=True, help="As a TOML file, each with its default.")
+def settings(as_toml: bool) -> None:
     """Print all settings and their meaning, as Markdown."""
-    click.echo(markdown(), nl=False)
+    click.echo(toml() if as_toml else markdown(), nl=False)
 
 
 def markdown() -> str:
     """Make the page."""
+    return INTRODUCTION + "".join(chain.from_iterable(map(_table, _all())))
+
+
+def toml() -> str:
+    """Make the file. It is a valid one, and says what the defaults say."""
+    return TOML + "".join(chain.from_iterable(map(_lines, _all())))
+
+
+def _table(section: Section) -> Iterator[str]:
+    title = f"`[{section.key}]`" + (f' with `type = "{section.tag}"`' if section.tag else "")
+    yield f"\n## {title if section.key else 'At the top of the file'}\n\n{section.about}\n"
+    if section.rows:
+        yield "\n| key | default | values | meaning |\n| --- | --- | --- | --- |\n"
+    for row in section.rows:
+        default = "needed" if row.default == NEEDED else f"`{row.default}`"
+        cells = (f"`{row.key}`", default, row.values, row.meaning)
+        yield f"| {' | '.join(each.replace('|', chr(92) + '|') for each in cells)} |\n"
+
+
+def _lines(section: Section) -> Iterator[str]:
+    """There is one I/O server by default, and no sink."""
+    off = "# " if section.key.startswith("sinks.") else ""
+    yield f"\n{_comment(section.about)}"
+    if section.key:
+        yield f"{off}[{section.key.replace('ioservers.NAME', 'ioservers.smtp')}]\n"
+    if section.tag:
+        yield f'{off}type = "{section.tag}"\n'
+    for row in section.rows:
+        mark = "# " if row.default in (NEEDED, NONE) else off
+        value = f'"…"  # {row.default}' if row.default in (NEEDED, NONE) else row.default
+        yield f"\n{_comment(f'{row.meaning} Values: {row.values}.')}{mark}{row.key} = {value}\n"
+
+
+def _comment(text: str) -> str:
+    lines = textwrap.wrap(text, WIDTH - 2, break_long_words=False, break_on_hyphens=False)
+    return "".join(f"# {line}\n" for line in lines)
+
+
+def _all() -> Iterator[Section]:
     from mailbell.settings import ServiceSettings
 
-    about = "The data folder, and what holds for all."
-    return INTRODUCTION + "".join(_section(ServiceSettings, "", about, None))
+    return _sections(ServiceSettings, "", "The data folder, and what holds for all.", None)
 
 
-def _section(struct: Any, key: str, about: str, base: object) -> Iterator[str]:
-    """Yield the table of a struct, then those of the structs inside it."""
+def _sections(struct: Any, key: str, about: str, base: object) -> Iterator[Section]:
+    """Yield the section of a struct, then those of the structs inside it."""
     from msgspec.structs import fields
 
     from mailbell.settings import SinkSettings
 
     tag = struct.__struct_config__.tag
-    title = f"`[{key}]`" + (f' with `type = "{tag}"`' if tag else "")
     rows, inner = [], []
     above = fields(SinkSettings) if tag else ()  # these have a section of their own
     for field in fields(struct)[len(above) :]:
         below = _structs(field, key)
         inner += below
         rows += [] if below else [_row(field, getattr(base, field.name, _default(field)))]
-    yield f"\n## {title if key else 'At the top of the file'}\n\n{about}\n"
-    if rows:
-        yield "\n| key | default | values | meaning |\n| --- | --- | --- | --- |\n"
-        yield from rows
+    yield Section(key, tag, about, rows)
     for each in inner:
-        yield from _section(*each)
+        yield from _sections(*each)
 
 
 def _structs(field: "FieldInfo", key: str) -> list[tuple[Any, str, str, object]]:
@@ -98,15 +165,13 @@ def _meaning(field: "FieldInfo") -> str:
     return str(schema.get("description", ""))
 
 
-def _row(field: "FieldInfo", value: object) -> str:
+def _row(field: "FieldInfo", value: object) -> Row:
     from msgspec import inspect
 
     from mailbell.config import expected
 
     values = expected(inspect.type_info(field.type)).partition(" such as")[0]
-    default = "needed" if field.required else f"`{_written(value)}`"
-    cells = (f"`{field.encode_name}`", default, values, _meaning(field))
-    return f"| {' | '.join(each.replace('|', chr(92) + '|') for each in cells)} |\n"
+    return Row(field.encode_name, NEEDED if field.required else _written(value), values, _meaning(field))
 
 
 def _written(value: object) -> str:
@@ -115,7 +180,7 @@ def _written(value: object) -> str:
 
     match value:
         case None:
-            return "none"
+            return NONE
         case Size():
             return _in_units(value, {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10})
         case Duration():

@@ -10,14 +10,7 @@ from urllib.parse import quote
 
 import click
 
-from mailbell.cli.options import config_option
-
-data_option = click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The data folder of the running server; goes over that of the file.",
-)
+from mailbell.cli.options import config_option, data_option, duration
 
 
 @click.command()
@@ -53,7 +46,7 @@ def replay(
         raise click.UsageError("say which events: one of --parked, --id, --since")
     body: dict[str, object] = {"parked": True} if parked else {"sequences": list(ids)}
     if since is not None:
-        body = {"since": time.time() - _duration(since)}
+        body = {"since": time.time() - duration(since, "--since")}
     count = _ask(config, data, f"sinks/{quote(sink, '')}/replay", body)["replayed"]
     _echo(f"{count} event{'' if count == 1 else 's'} on the way to {sink}")
 
@@ -80,15 +73,6 @@ def _echo(line: str) -> None:
     from mailbell.log import escape
 
     click.echo(escape(line))
-
-
-def _duration(text: str) -> float:
-    from mailbell.settings import Duration
-
-    try:
-        return Duration.parse(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--since") from None
 
 
 def _lines(whole: Any) -> Iterator[str]:

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import logging
 import random
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -11,7 +12,6 @@ from mailbell.clock import Clock
 from mailbell.delivery.alignment import Alignment
 from mailbell.delivery.feed import Feed
 from mailbell.delivery.monitor import Watermark
-from mailbell.delivery.pace import Pace
 from mailbell.delivery.recent import Recent
 from mailbell.delivery.schedule import Again, Hold, Park, Settle, decide
 from mailbell.delivery.selection import NO_MATCH, Selection, Skip
@@ -47,14 +47,13 @@ class Delivery:
         clock: Clock,
         behind: Watermark | None = None,
         on_delivered: Callable[[Converted, int], None] | None = None,
-        in_turn: Pace | None = None,
+        in_turn: bool = False,
         on_change: Callable[[int], None] | None = None,
     ) -> None:
-        """`behind`: deliver only what this has passed. `in_turn`: at this pace, without a task for each.
+        """`behind`: deliver only what this has passed.
 
-        `on_change` is told the sequence of each event whose fate has changed.
-
-        That is for a sink that never waits (the monitor): most of its cost would be tasks.
+        `in_turn`: without a task for each event; for a sink that never waits (the monitor), most of whose
+        cost would be tasks. `on_change` is told the sequence of each event whose fate has changed.
         """
         self.sink = sink
         self.consumer = consumer
@@ -74,7 +73,7 @@ class Delivery:
         )
         self._in_flight: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
-        self._held: list[Claim] = []
+        self._held: deque[Claim] = deque()
         self.tally = Tally()
         self._up = False
         self.paused: str | None = None
@@ -116,17 +115,11 @@ class Delivery:
         await self._bring_up()
         self._alignment.up(self.sink.name)
         await self._until_alignment()
-        while self._held:
-            await self._wait_for_room()
-            self._begin(self._held.pop(0))
         while True:
-            for claim in await self._claim():
-                if self._in_turn is None:
-                    self._begin(claim)
-                else:
-                    began = self._clock.monotonic()
-                    await self._deliver(claim, self._is_fresh(claim))
-                    await self._in_turn.keep(began)
+            while self._held:
+                await self._wait_for_room()
+                await self._begin(self._held.popleft())
+            self._held.extend(await self._claim())
 
     def pause(self, reason: str) -> None:
         """Deliver nothing until `resume`, or the next start. Events wait in the journal."""
@@ -177,13 +170,12 @@ class Delivery:
         if not self._alignment.any_early:
             return
         while True:
-            for claim in await self._claim():
-                self._held.append(claim)
+            self._held.extend(await self._claim())
             for claim in list(self._held):
                 item = await self._feed.item(claim.sequence)
                 if self._alignment.open_for(item.mail.ioserver):
                     self._held.remove(claim)
-                    self._begin(claim)
+                    await self._begin(claim)
 
     async def _claim(self) -> Sequence[Claim]:
         await self._wait_for_room()
@@ -195,13 +187,41 @@ class Delivery:
             self._room.clear()
             await self._room.wait()
 
-    def _begin(self, claim: Claim) -> None:
+    async def _begin(self, claim: Claim) -> None:
+        """Prepare the event, in order of arrival; then the sink has it, beside the others in flight.
+
+        Whatever happens on the way, the claim is answered: it would be stuck until the next start.
+        """
         if self.paused is not None:  # since the fetch began to wait
             self.consumer.release(claim)
             return
-        task = asyncio.get_running_loop().create_task(self._deliver(claim, self._is_fresh(claim)))
-        self._in_flight.add(task)
-        task.add_done_callback(self._finish)
+        began, fresh = self._clock.monotonic() - self._age(claim), self._is_fresh(claim)
+        try:
+            item = await self._select(claim, fresh)
+        except asyncio.CancelledError:
+            self.consumer.release(claim)
+            raise
+        except Exception as error:  # the journal could not be read; or a bug, which must not lose an event
+            logger.exception("sink %s: mail %d could not be prepared", self.sink.name, claim.sequence)
+            self._settle(claim, None, Retry(f"{type(error).__name__}: {error}"), began)
+            self._tell(claim)
+            return
+        if not isinstance(item, Converted):
+            self._leave_out(claim, item)
+        elif self._in_turn:
+            await self._deliver(claim, item, began, fresh)
+            await asyncio.sleep(0)  # others have their turn on the loop, too
+        else:
+            task = asyncio.get_running_loop().create_task(self._deliver(claim, item, began, fresh))
+            self._in_flight.add(task)
+            task.add_done_callback(self._finish)
+
+    def _leave_out(self, claim: Claim, skip: Skip | None) -> None:
+        """The sink does not get it; None: nobody does, it is gone."""
+        self.consumer.ack(claim)
+        if skip is not None:
+            self._recent.note(claim.sequence, _skipped(skip, self._clock.time()))
+        self._tell(claim)
 
     def _is_fresh(self, claim: Claim) -> bool:
         """Is this the first time that the event comes, no retry and no replay?"""
@@ -213,27 +233,14 @@ class Delivery:
         self._in_flight.discard(task)
         self._room.set()
 
-    async def _deliver(self, claim: Claim, fresh: bool) -> None:
-        """Whatever happens on the way, the claim is answered: it would be stuck until the next start."""
-        began = self._clock.monotonic() - self._age(claim)
+    async def _deliver(self, claim: Claim, item: Converted, began: float, fresh: bool) -> None:
         try:
-            item = await self._select(claim, fresh)
-            outcome = await self._try(item) if isinstance(item, Converted) else None
+            outcome = await self._try(item)
         except asyncio.CancelledError:
             self.consumer.release(claim)
             raise
-        except Exception as error:  # the journal could not be read; or a bug, which must not lose an event
-            logger.exception("sink %s: mail %d could not be prepared", self.sink.name, claim.sequence)
-            self._settle(claim, None, Retry(f"{type(error).__name__}: {error}"), began)
-            self._tell(claim)
-            return
-        if outcome is not None and isinstance(item, Converted):
-            self._settle(claim, item, outcome, began)
-            self._clocked(claim, item, outcome, fresh)
-        else:
-            self.consumer.ack(claim)
-            if isinstance(item, Skip):
-                self._recent.note(claim.sequence, _skipped(item, self._clock.time()))
+        self._settle(claim, item, outcome, began)
+        self._clocked(claim, item, outcome, fresh)
         self._tell(claim)
 
     def _tell(self, claim: Claim) -> None:

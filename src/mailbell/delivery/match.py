@@ -10,6 +10,7 @@ import regex
 
 from mailbell.event.convert import Converted
 from mailbell.event.schema import MailEvent
+from mailbell.mail import IMPORTED
 from mailbell.settings import MatchSettings
 
 REGEX_TIMEOUT = 0.05
@@ -41,7 +42,9 @@ class Match:
 
 
 def _tests(settings: MatchSettings) -> Iterable[Test]:
-    """A test for each key that is given."""
+    """A test for each key that is given; what is imported only goes where that is asked for."""
+    if not settings.ioserver:
+        yield lambda event: event.ioserver != IMPORTED
     texts: tuple[tuple[tuple[str, ...], Callable[[MailEvent], Iterable[str]]], ...] = (
         (settings.ioserver, lambda event: (event.ioserver,)),
         (settings.from_, lambda event: (event.envelope.mail_from,)),
@@ -71,7 +74,8 @@ def _matcher(pattern: str) -> Callable[[str], bool]:
     if not pattern.startswith("re:"):
         # fnmatch's translation has no `*` that backtracks into another
         glob = re.compile(fnmatch.translate(pattern), re.IGNORECASE)
-        return lambda value: glob.match(value) is not None
+        # "[Shop] Order" is what it says, too: few think of its brackets as a set of characters
+        return lambda value: value == pattern or glob.match(value) is not None
     expression = regex.compile(pattern[3:])
     return lambda value: _search(expression, pattern, value)
 

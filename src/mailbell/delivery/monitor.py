@@ -6,11 +6,17 @@ from collections.abc import Callable
 
 from mailbell.clock import Clock
 from mailbell.event.convert import Converted
+from mailbell.mail import IMPORTED
 from mailbell.minutes import Minutes
 from mailbell.scripting.state import IoState
+from mailbell.settings import MatchSettings, SinkSettings
 from mailbell.sinks.base import Delivered, Outcome
 
 logger = logging.getLogger("mailbell.io")
+
+
+EVERYTHING = SinkSettings(match=MatchSettings(ioserver=("*",)))
+"""The monitor's settings: sinks wait behind it for every event, also for one that it says nothing of."""
 
 
 class Monitor:
@@ -30,6 +36,8 @@ class Monitor:
 
     async def deliver(self, item: Converted) -> Outcome:
         """The data point is *forced*: it fires for every mail, also when the value equals the last one."""
+        if item.mail.ioserver == IMPORTED:  # nothing has happened now
+            return Delivered()
         now = self._clock.monotonic()
         self.mails.add(now)
         self.octets.add(now, len(item.mail.raw))

@@ -1,8 +1,8 @@
-"""Pace: while mail is coming in, delivering takes a share of the processor, no more.
+"""Pace: while mail is coming in, what can wait takes a share of the loop, no more.
 
-Receiving and delivering run on one event loop. A 250 waits for the loop; an event may wait a little. So when
-both want all of it, the monitor, behind which all sinks stand, rests between its turns. What is left over is
-delivered as soon as less comes in: at full speed, for then nobody is in the way.
+The inbox shares its event loop with the deliveries. An event is wanted soon, its line in the inbox may be
+late. So when both want all of the loop, the inbox rests between its turns. What is left over is done as soon
+as less comes in: at full speed, for then nobody is in the way.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """The ports of the journal. One suite (tests/journal/conformance.py) holds every engine to them."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -118,16 +118,25 @@ class Consumer(Protocol):
         ...
 
 
-class Journal(Protocol):
-    """An append-only sequence of mail. Sequences start at 1 and have no holes."""
+class Appender(Protocol):
+    """Where mail goes: all that receiving knows of a journal."""
 
-    async def append(self, mail: Mail) -> int:
-        """Store the mail and return its sequence once it is on stable storage.
+    def append(self, mail: Mail) -> Awaitable[int]:
+        """Store the mail; its sequence, once it is on stable storage.
 
-        Raises JournalFull or JournalUnavailable; then nothing of this mail is in the journal.
+        Awaited, raises JournalFull or JournalUnavailable; then nothing of this mail is in the journal.
         Concurrent appends share a commit.
         """
         ...
+
+    @property
+    def trouble(self) -> JournalError | None:
+        """What an append would raise at this moment, where that is known; None when all is well."""
+        ...
+
+
+class Journal(Appender, Protocol):
+    """An append-only sequence of mail. Sequences start at 1 and have no holes."""
 
     async def read(self, sequence: int) -> Mail:
         """Return the mail of this sequence, or raise MailGone."""
@@ -164,11 +173,6 @@ class Journal(Protocol):
         fetched, claimed, waiting, parked). So ask for all consumers first; those left over from earlier
         settings hold nothing back. The newest mail stays in any case.
         """
-        ...
-
-    @property
-    def trouble(self) -> JournalError | None:
-        """What an append would raise at this moment, where that is known; None when all is well."""
         ...
 
     async def close(self) -> None:

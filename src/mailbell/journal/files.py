@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from mailbell.errors import DataError
+from mailbell.errors import DataError, JournalFull, JournalUnavailable
 from mailbell.journal.folder import ANOTHER
 
 WRITABLE = "give the file and its folder to the user that mailbell runs as"
@@ -74,6 +74,16 @@ def starting(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: {explain(error, path)}") from error
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; {WRITABLE}") from error
+
+
+@contextmanager
+def in_use(path: Path) -> Iterator[None]:
+    """Turn what goes wrong with this file while it is in use into JournalFull or JournalUnavailable."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        kind = JournalFull if is_full(error, path) else JournalUnavailable
+        raise kind(f"{path.name}: {explain(error, path)}") from error
 
 
 @contextmanager
@@ -149,7 +159,7 @@ def _left_behind(path: Path) -> bool:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, schema: Schema, unclean: bool) -> None:
-    _check_kind(connection, path, schema)
+    check_kind(connection, path, schema)
     if unclean:
         _check_health(connection, path)
     if pragma(connection, "page_count") == 0:  # neither can change later
@@ -162,7 +172,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, schema: Schema, unclean
     _migrate(connection, path, schema)
 
 
-def _check_kind(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
+def check_kind(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
     """Before anything is written: a file of ours, and not of a program newer than this one."""
     tables = connection.execute("select count(*) from sqlite_schema").fetchone()[0]
     if tables and pragma(connection, "application_id") != schema.application_id:

@@ -2,12 +2,16 @@
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 
 from mailbell.errors import DataError
 
 LOCK = "lock"
+LAST_BREATH = 5.0
+"""Seconds that the delivering half of a process that was killed has to end."""
+
 ANOTHER = "choose another folder with --data"
 
 
@@ -45,25 +49,50 @@ class DataFolder:
         """Let the next process have it. May be called twice."""
         self._lock.close()
 
+    @property
+    def descriptor(self) -> int:
+        """Of the lock; a process that inherits it holds the folder as well."""
+        return self._lock.fileno()
+
     def free(self) -> int:
         """Octets that this user may still write on the folder's file system."""
         found = os.fstatvfs(self._lock.fileno())
         return found.f_bavail * found.f_frsize
 
     def _take(self) -> None:
+        """Also from a process that was killed, whose delivering half is just ending."""
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock_it()
         except BlockingIOError:
-            holder = self._lock.read(32).decode("ascii", "replace").strip() or "unknown"
             raise DataError(
-                f"data folder {self.path} is in use by process {holder}; stop that one, or {ANOTHER}"
+                f"data folder {self.path} is in use by process {self._holder()}; stop that one, or {ANOTHER}"
             ) from None
         except OSError as error:
             raise DataError(
                 f"data folder {self.path}: can't be locked ({error.strerror}); {ANOTHER}, on a local disk"
             ) from error
+        self._lock.seek(0)
         self._lock.truncate(0)
         self._lock.write(b"%d\n" % os.getpid())
+
+    def _lock_it(self) -> None:
+        """BlockingIOError when somebody has it, who lives or does not end."""
+        deadline = time.monotonic() + LAST_BREATH
+        while True:
+            try:
+                return fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if _lives(self._holder()) or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)
+
+    def _holder(self) -> str:
+        self._lock.seek(0)
+        return self._lock.read(32).decode("ascii", "replace").strip() or "unknown"
+
+
+def _lives(process: str) -> bool:
+    return not process.isdecimal() or Path(f"/proc/{process}").exists() or not Path("/proc/self").exists()
 
 
 def _make(path: Path) -> None:

@@ -1,13 +1,22 @@
-"""`journal.db`: the mail. One writing and one reading connection, each used by one thread at a time."""
+"""`journal.db`: the mail. One writer and any number of readers, in one process or two; blocking calls."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
 
 from mailbell.errors import DataError, MailGone
-from mailbell.journal.files import Schema, execute_rows, open_reader, open_writer, pragma, starting
+from mailbell.journal.files import (
+    Schema,
+    check_kind,
+    execute_rows,
+    open_reader,
+    open_writer,
+    pragma,
+    starting,
+)
 from mailbell.mail import Envelope, Mail, Source
 
 SCHEMA = Schema(
@@ -30,6 +39,9 @@ READ_AHEAD = 64
 READ_AHEAD_OCTETS = 2**20
 SPARE_PAGES = 512
 SHRINK_PAGES = 256
+
+FOLLOWING = """select sequence, id, received_at, ioserver, meta, raw from mail
+    where sequence >= ? order by sequence limit ?"""
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -56,25 +68,22 @@ def encode(mail: Mail) -> Row:
     return mail.id, mail.received_at, mail.ioserver, meta, len(mail.raw), mail.raw
 
 
-class MailFile:
-    """Blocking calls for the threads of SqliteJournal; each raises sqlite3.Error."""
+class MailWriter:
+    """The one writing connection, used by one thread at a time. Each call raises sqlite3.Error."""
 
     def __init__(self, path: Path) -> None:
-        """Open; DataError when that can't be."""
+        """Open; make, check and migrate the file first. DataError when that can't be."""
         self.path = path
-        self._writer = open_writer(path, SCHEMA, "FULL")
-        self._reader = open_reader(path)
+        self._connection = open_writer(path, SCHEMA, "FULL")
         try:
             with starting(path):
-                self.last = _number(self._reader, "select max(sequence) from mail")
-                """The newest sequence. It is never removed, or a sequence could be given twice."""
+                # A checkpoint of this many pages takes its time: not in the middle of somebody's commit.
+                self._connection.execute("pragma wal_autocheckpoint = 0")
+                self.last = _number(self._connection, "select max(sequence) from mail")
+                """The newest sequence when opened. It is never removed, or one could be given twice."""
         except DataError:
             self.close()
             raise
-
-    def first(self) -> int:
-        """The oldest sequence that is still there; 0 when there is none."""
-        return _number(self._reader, "select min(sequence) from mail")
 
     def insert(self, first: int, rows: Sequence[Row]) -> None:
         """Store the rows with sequences from `first` on, in one durable transaction.
@@ -82,15 +91,50 @@ class MailFile:
         As many as one statement takes: that is a transaction by itself.
         """
         numbered = [(sequence, *row) for sequence, row in enumerate(rows, first)]
-        execute_rows(self._writer, "insert into mail values {}", numbered)
+        execute_rows(self._connection, "insert into mail values {}", numbered)
+
+    def remove(self, sequences: Sequence[int]) -> None:
+        """Remove these mails."""
+        rows = [(sequence,) for sequence in sequences]
+        execute_rows(self._connection, "delete from mail where sequence in (values {})", rows)
+
+    def shrink(self) -> bool:
+        """Give some free pages back to the disk; False when few enough are left, for the mail to come."""
+        spare = pragma(self._connection, "freelist_count")
+        if spare <= max(SPARE_PAGES, pragma(self._connection, "page_count") // 8):
+            return False
+        self._connection.execute(f"pragma incremental_vacuum({SHRINK_PAGES})").fetchall()
+        return pragma(self._connection, "freelist_count") < spare
+
+    def checkpoint(self) -> None:
+        """Move what the WAL has into the file itself, as far as readers let it."""
+        self._connection.execute("pragma wal_checkpoint(passive)").fetchall()
+
+    def close(self) -> None:
+        """Close: the last connection to close empties the WAL and removes it."""
+        self._connection.close()
+
+
+class MailReader:
+    """A reading connection, used by one thread at a time. Each call raises sqlite3.Error."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a file that a MailWriter has open."""
+        self.path = path
+        with starting(path):
+            self._connection = open_reader(path)
+
+    def first(self) -> int:
+        """The oldest sequence that is still there; 0 when there is none."""
+        return _number(self._connection, "select min(sequence) from mail")
+
+    def last(self) -> int:
+        """The newest sequence; 0 when there is none."""
+        return _number(self._connection, "select max(sequence) from mail")
 
     def read(self, sequence: int) -> list[tuple[int, Mail]]:
         """Return the mail of this sequence and some that follow it. MailGone when it isn't there."""
-        cursor = self._reader.execute(
-            "select sequence, id, received_at, ioserver, meta, raw from mail"
-            " where sequence >= ? order by sequence limit ?",
-            (sequence, READ_AHEAD),
-        )
+        cursor = self._connection.execute(FOLLOWING, (sequence, READ_AHEAD))
         found = list(_until_enough(cursor))
         cursor.close()
         if not found or found[0][0] != sequence:
@@ -101,7 +145,7 @@ class MailFile:
 
     def oldest(self, after: int, until: int, limit: int) -> list[Old]:
         """Return up to `limit` mails with `after < sequence <= until`, oldest first."""
-        rows = self._reader.execute(
+        rows = self._connection.execute(
             "select sequence, received_at, size from mail"
             " where sequence > ? and sequence <= ? order by sequence limit ?",
             (after, until, limit),
@@ -110,26 +154,35 @@ class MailFile:
 
     def used(self) -> int:
         """Octets of the file that hold something."""
-        pages = pragma(self._reader, "page_count") - pragma(self._reader, "freelist_count")
-        return pages * pragma(self._reader, "page_size")
-
-    def remove(self, sequences: Sequence[int]) -> None:
-        """Remove these mails."""
-        rows = [(sequence,) for sequence in sequences]
-        execute_rows(self._writer, "delete from mail where sequence in (values {})", rows)
-
-    def shrink(self) -> bool:
-        """Give some free pages back to the disk; False when few enough are left, for the mail to come."""
-        spare = pragma(self._writer, "freelist_count")
-        if spare <= max(SPARE_PAGES, pragma(self._writer, "page_count") // 8):
-            return False
-        self._writer.execute(f"pragma incremental_vacuum({SHRINK_PAGES})").fetchall()
-        return pragma(self._writer, "freelist_count") < spare
+        pages = pragma(self._connection, "page_count") - pragma(self._connection, "freelist_count")
+        return pages * pragma(self._connection, "page_size")
 
     def close(self) -> None:
-        """Close the reader, then the writer: the last one to close empties the WAL and removes it."""
-        self._reader.close()
-        self._writer.close()
+        """Close."""
+        self._connection.close()
+
+
+def read_all(path: Path, after: int) -> Iterator[tuple[int, Mail]]:
+    """Yield sequence and mail of all after this sequence; a server may be writing. DataError: no journal."""
+    with _reading(path) as reader:
+        while found := list(_until_enough(reader.execute(FOLLOWING, (after + 1, READ_AHEAD)))):
+            yield from found
+            after = found[-1][0]
+
+
+def last_sequence(path: Path) -> int:
+    """The newest sequence of a journal that a server may be writing. DataError: no journal."""
+    with _reading(path) as reader:
+        return _number(reader, "select max(sequence) from mail")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; name the data folder with -c FILE or --data DIR")
+    with starting(path), closing(open_reader(path)) as reader:
+        check_kind(reader, path, SCHEMA)
+        yield reader
 
 
 def _number(connection: sqlite3.Connection, query: str) -> int:

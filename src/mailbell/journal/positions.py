@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mailbell.errors import JournalUnavailable
+from mailbell.errors import JournalError
 from mailbell.journal.base import Parked
-from mailbell.journal.files import Schema, execute_rows, explain, open_writer, transaction
+from mailbell.journal.files import Schema, execute_rows, in_use, open_writer, transaction
 
 SCHEMA = Schema(
     application_id=0x6D62_646C,  # "mbdl"
@@ -139,14 +139,14 @@ class Positions:
         return await self._run(lambda: _noted(self._connection, name, sequence))
 
     async def flush(self) -> None:
-        """Write what is noted. JournalUnavailable when that fails: it stays noted, and is tried again."""
+        """Write what is noted. JournalError when that fails: it stays noted, and is tried again."""
         await asyncio.shield(self._spawn(self._flush()))
 
     async def close(self) -> None:
         """Write what is noted, and close the file."""
         try:
             await self.flush()
-        except JournalUnavailable as error:
+        except JournalError as error:
             logger.error("%s; some events will be delivered again after the next start", error)
         if self._timer is not None:
             self._timer.cancel()
@@ -154,10 +154,8 @@ class Positions:
         self._thread.shutdown()
 
     async def _run(self, work: Callable[[], T]) -> T:
-        try:
+        with in_use(self._path):
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except sqlite3.Error as error:
-            raise JournalUnavailable(f"delivery.db: {explain(error, self._path)}") from error
 
     def _soon(self, delay: float) -> None:
         if self._timer is None:

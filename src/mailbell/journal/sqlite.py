@@ -1,7 +1,7 @@
 """The embedded engine: two SQLite files in the data folder, state on the loop, blocking calls in threads.
 
 ```
-append ─▶ queue ─▶ writer thread: one durable transaction for all that wait ─▶ sequences; consumers wake
+append ─▶ Writer, here or in another process ─▶ consumers wake
 read ─▶ recent mail, else reader thread
 ack, retry, park ─▶ Positions: written behind by a thread of its own
 ```
@@ -9,36 +9,25 @@ ack, retry, park ─▶ Positions: written behind by a thread of its own
 
 import asyncio
 import logging
-import sqlite3
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from pathlib import Path
+from typing import Self, TypeVar
 
 import msgspec
 
 from mailbell.clock import Clock, SystemClock
-from mailbell.errors import JournalError, JournalFull, JournalUnavailable
+from mailbell.errors import JournalError, JournalUnavailable
 from mailbell.journal.consumers import SqliteConsumer
-from mailbell.journal.files import explain, is_full
+from mailbell.journal.files import in_use
 from mailbell.journal.folder import DataFolder
-from mailbell.journal.health import Health
-from mailbell.journal.mails import MailFile, Row, encode
+from mailbell.journal.mails import MailReader
 from mailbell.journal.positions import Positions
 from mailbell.journal.recent import Recent
 from mailbell.journal.retention import batches, spent
+from mailbell.journal.writer import FILE, Writer, Writing
 from mailbell.mail import Mail
 from mailbell.settings import JournalSettings
-
-GROUP = 128
-GROUP_OCTETS = 16 * 2**20
-"""The most of one commit: of rows, what goes into one statement (files.MAX_VALUES)."""
-
-GATHER = 4
-"""Turns of the loop before a commit, for mails that are just coming in to join it.
-
-A commit costs the loop some 50 µs of handing over to the writer's thread and back; an idle turn 5 µs.
-"""
 
 RECENT_OCTETS = 32 * 2**20
 WINDOW = 256
@@ -48,57 +37,59 @@ T = TypeVar("T")
 logger = logging.getLogger("mailbell.journal")
 
 
-class Append(NamedTuple):
-    """A mail that waits for its commit."""
-
-    mail: Mail
-    row: Row
-    answer: asyncio.Future[int]
-
-
 class SqliteJournal:
     """The journal of one box; see `mailbell.journal.base.Journal`."""
 
     def __init__(
         self,
-        folder: DataFolder,
         settings: JournalSettings,
         clock: Clock,
-        file: MailFile,
+        writing: Writing,
+        file: MailReader,
         positions: Positions,
     ) -> None:
-        """For `open`."""
-        self._folder = folder
+        """For `open` and `beside`."""
         self._settings = settings
         self._clock = clock
+        self._writing = writing
         self._file = file
         self._positions = positions
-        self._last = file.last
+        self._last = writing.last_sequence
         self._consumers: dict[str, SqliteConsumer] = {}
         self._recent = Recent(RECENT_OCTETS)
-        self._health = Health(folder, clock)
-        self._writer = ThreadPoolExecutor(1, "journal-writer")
-        self._reader = ThreadPoolExecutor(1, "journal-reader")
+        self._thread = ThreadPoolExecutor(1, "journal-reader")
         self._reading = asyncio.Lock()
-        self._queue: deque[Append] = deque()
-        self._committing: asyncio.Task[None] | None = None
         self._closed = False
 
     @classmethod
-    async def open(
-        cls, folder: DataFolder, settings: JournalSettings, clock: Clock | None = None
-    ) -> "SqliteJournal":
+    async def open(cls, folder: DataFolder, settings: JournalSettings, clock: Clock | None = None) -> Self:
         """Open the files of the folder, which stays its owner's to close. DataError when they are no use."""
-        file = await asyncio.to_thread(MailFile, folder.path / "journal.db")
+        clock = clock or SystemClock()
+        writer = await Writer.open(folder, clock)
         try:
-            positions = await asyncio.to_thread(Positions, folder.path / "delivery.db")
+            journal = await cls.beside(writer, folder.path, settings, clock)
+        except BaseException:
+            await writer.close()
+            raise
+        writer.stored = journal.stored_up_to
+        return journal
+
+    @classmethod
+    async def beside(cls, writing: Writing, folder: Path, settings: JournalSettings, clock: Clock) -> Self:
+        """Open what is read and what is delivered, beside the writing half; DataError.
+
+        The writing half is to tell `stored_up_to`, and is closed with the journal.
+        """
+        file = await asyncio.to_thread(MailReader, folder / FILE)
+        try:
+            positions = await asyncio.to_thread(Positions, folder / "delivery.db")
         except BaseException:
             file.close()
             raise
-        return cls(folder, settings, clock or SystemClock(), file, positions)
+        return cls(settings, clock, writing, file, positions)
 
     def __repr__(self) -> str:
-        return f"<SqliteJournal {self._folder.path} at {self._last}>"
+        return f"<SqliteJournal {self._file.path} at {self._last}>"
 
     @property
     def last_sequence(self) -> int:
@@ -108,20 +99,17 @@ class SqliteJournal:
     @property
     def trouble(self) -> JournalError | None:
         """What an append would raise at this moment, where that is known."""
-        return self._health.trouble
+        return self._writing.trouble
 
-    async def append(self, mail: Mail) -> int:
-        """Store the mail and return its sequence once it is on stable storage."""
-        self._check_open()
-        try:
-            row = encode(mail)
-        except ValueError as error:
-            raise JournalUnavailable(f"mail {mail.id} can't be stored: {error}") from error
-        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._queue.append(Append(mail, row, answer))
-        if self._committing is None:
-            self._committing = asyncio.get_running_loop().create_task(self._commit_all())
-        return await answer
+    def append(self, mail: Mail) -> asyncio.Future[int]:
+        """Store the mail; its sequence once it is on stable storage."""
+        return self._writing.append(mail)
+
+    def stored_up_to(self, sequence: int) -> None:
+        """Hear of the newest mail that is on stable storage."""
+        self._last = sequence
+        for consumer in self._consumers.values():
+            consumer.wake()
 
     async def read(self, sequence: int) -> Mail:
         """Return the mail of this sequence, or raise MailGone."""
@@ -173,11 +161,11 @@ class SqliteJournal:
             if not past:
                 break
             for batch in batches([mail for mail in past if mail.sequence not in held]):
-                await self._write(self._file.remove, batch)
+                await self._writing.remove(batch)
                 self._recent.drop(batch)
                 removed += len(batch)
             after = window[-1].sequence
-        while await self._write(self._file.shrink):
+        while await self._writing.shrink():
             pass
         return removed
 
@@ -186,60 +174,12 @@ class SqliteJournal:
         if self._closed:
             return
         self._closed = True
-        if self._committing is not None:
-            await self._committing
         for consumer in self._consumers.values():
             consumer.close()
         await self._positions.close()
-        await asyncio.to_thread(self._reader.shutdown)
-        await self._write(self._file.close)
-        self._writer.shutdown()
-
-    async def _commit_all(self) -> None:
-        """Commit group after group until nothing waits."""
-        while self._queue:
-            for _ in range(GATHER):
-                await asyncio.sleep(0)
-            await self._commit(self._next_group())
-        self._committing = None
-
-    def _next_group(self) -> list[Append]:
-        group: list[Append] = []
-        octets = 0
-        while self._queue and len(group) < GROUP and octets < GROUP_OCTETS:
-            group.append(self._queue.popleft())
-            octets += len(group[-1].mail.raw)
-        return group
-
-    async def _commit(self, group: Sequence[Append]) -> None:
-        first = self._last + 1
-        try:
-            await self._write(self._file.insert, first, [each.row for each in group])
-        except Exception as error:  # noqa: BLE001  whatever it is, those who wait have to hear of it
-            self._refuse(group, error)
-        else:
-            self._health.worked()
-            self._last += len(group)
-            self._accept(group, first)
-
-    def _accept(self, group: Sequence[Append], first: int) -> None:
-        for sequence, each in enumerate(group, first):
-            self._recent.add(sequence, each.mail)
-            if not each.answer.done():  # cancelled: the client has gone, its mail stays
-                each.answer.set_result(sequence)
-        for consumer in self._consumers.values():
-            consumer.wake()
-
-    def _refuse(self, group: Sequence[Append], error: Exception) -> None:
-        if isinstance(error, JournalError):
-            known = error
-        else:
-            logger.error("a bug in the journal", exc_info=error)
-            known = JournalUnavailable(f"journal.db: {error!r}")
-        self._health.failed(known)
-        for each in group:
-            if not each.answer.done():
-                each.answer.set_exception(type(known)(*known.args))
+        await self._run(self._file.close)
+        self._thread.shutdown()
+        await self._writing.close()
 
     async def _held(self) -> set[int]:
         """What consumers that are served at present still need below their positions."""
@@ -257,17 +197,11 @@ class SqliteJournal:
 
     async def _read(self, work: Callable[..., T], *args: object) -> T:
         self._check_open()
-        return await self._run(self._reader, work, *args)
+        return await self._run(work, *args)
 
-    async def _write(self, work: Callable[..., T], *args: object) -> T:
-        return await self._run(self._writer, work, *args)
-
-    async def _run(self, thread: ThreadPoolExecutor, work: Callable[..., T], *args: object) -> T:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(thread, work, *args)
-        except sqlite3.Error as error:
-            kind = JournalFull if is_full(error, self._file.path) else JournalUnavailable
-            raise kind(f"journal.db: {explain(error, self._file.path)}") from error
+    async def _run(self, work: Callable[..., T], *args: object) -> T:
+        with in_use(self._file.path):
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
 
     def _check_open(self) -> None:
         if self._closed:

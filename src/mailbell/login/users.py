@@ -129,8 +129,6 @@ class Authenticator:
     async def check_now(self, ip: str, credentials: Credentials) -> bool:
         """Whether they are right; TooSoon, instead of a later answer, for a source that guesses."""
         source = self._source(ip)
-        if source.turn.locked():
-            raise TooSoon(DELAYS[1])
         async with source.turn:
             delay = self._delay(source)
             wait = source.failed_at + delay - self._clock.monotonic()

@@ -56,8 +56,7 @@ class Client:
 
     def refuse(self, reply: Reply, outcome: str) -> None:
         """Send this instead of a greeting, and close."""
-        for line in reply.lines:
-            self.transcript.record(">", line)
+        self.transcript.record(">", reply)
         try:
             self.socket.send(reply.wire)  # a fresh socket has room for a line
         except OSError as error:

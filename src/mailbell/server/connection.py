@@ -3,15 +3,16 @@
 import asyncio
 import logging
 import ssl
+from functools import partial
 from typing import Protocol, cast
 
 from mailbell.clock import Clock
 from mailbell.errors import JournalError
-from mailbell.journal.base import Journal
+from mailbell.journal.base import Appender
 from mailbell.login.users import Authenticator
 from mailbell.mail import Mail, Source, Tls, new_id
 from mailbell.server import replies
-from mailbell.server.chaos import Chaos
+from mailbell.server.chaos import Chaos, Dropped, Refused
 from mailbell.server.client import Client
 from mailbell.server.memory import Budget
 from mailbell.server.patience import Patience
@@ -36,7 +37,7 @@ class Host(Protocol):
 
     id: str
     settings: IoServerSettings
-    journal: Journal
+    journal: Appender
     clock: Clock
     budget: Budget
     chaos: Chaos
@@ -86,7 +87,7 @@ class Connection(asyncio.Protocol):
         self._patience = Patience(host.settings, host.clock.monotonic())
         self._transport: asyncio.Transport | None = None
         self._outcome = ""
-        self._storing: asyncio.Task[None] | None = None
+        self._storing: asyncio.Future[int] | None = None
         self._checking: asyncio.Task[None] | None = None
         self._upgrading: asyncio.Task[None] | None = None
         self._ahead = b""  # read from the socket, not yet by the session
@@ -240,7 +241,7 @@ class Connection(asyncio.Protocol):
     def _handle(self, event: Event) -> None:
         match event:
             case MailComplete():
-                self._storing = asyncio.get_running_loop().create_task(self._store(event))
+                self._store(event)
             case Credentials():
                 self._authenticate(event)
             case StartTls():
@@ -249,34 +250,44 @@ class Connection(asyncio.Protocol):
             case Close(reason):
                 self._outcome = self._outcome or reason
 
-    async def _store(self, complete: MailComplete) -> None:
-        """Journal the mail, then answer: the 250 exists only once it is on stable storage."""
-        chaos = self._host.chaos
-        if chaos.settings.latency:
-            await asyncio.sleep(chaos.settings.latency)
-        if chaos.drop():
+    def _store(self, complete: MailComplete) -> None:
+        """Journal the mail; the 250 exists only once it is on stable storage. No task for it: they cost."""
+        host = self._host
+        now = int(host.clock.time() * 1000)
+        mail = Mail(new_id(now), now, host.id, self._source(), complete.envelope, complete.raw)
+        stored = self._store_through_chaos(mail) if host.chaos.reigns else host.journal.append(mail)
+        self._storing = asyncio.ensure_future(stored)
+        self._storing.add_done_callback(partial(self._answer_mail, mail))
+
+    async def _store_through_chaos(self, mail: Mail) -> int:
+        await self._host.chaos.before_storing()
+        return await self._host.journal.append(mail)
+
+    def _answer_mail(self, mail: Mail, storing: asyncio.Future[int]) -> None:
+        self._storing = None
+        error = asyncio.CancelledError() if storing.cancelled() else storing.exception()
+        if isinstance(error, Dropped):
             self.abort("Chaos: the line was cut on purpose.")
         else:
-            self._session.reply(chaos.data() or await self._append(complete))
-        self._storing = None
+            self._session.reply(self._reply_to(mail, error))
         self._let_go()
         self._advance()
         if self._transport is None and self._storing is None:
             self._host.ended(self, self._outcome)
 
-    async def _append(self, complete: MailComplete) -> Reply:
-        now = int(self._host.clock.time() * 1000)
-        mail = Mail(new_id(now), now, self._host.id, self._source(), complete.envelope, complete.raw)
-        try:
-            await self._host.journal.append(mail)
-        except JournalError as error:
-            logger.error("%s: mail from %s not stored: %s", self._host.id, self.client.ip, error)
-            return replies.of(error)
-        except Exception:
-            logger.exception("%s: mail from %s not stored", self._host.id, self.client.ip)
-            return replies.UNAVAILABLE
-        self.client.transcript.mails += 1
-        return Reply(250, "2.0.0", f"OK {mail.id}")
+    def _reply_to(self, mail: Mail, error: BaseException | None) -> Reply:
+        """What the client is told of its mail."""
+        match error:
+            case None:
+                self.client.transcript.mails += 1
+                return Reply(250, "2.0.0", f"OK {mail.id}")
+            case Refused():
+                return error.reply
+            case JournalError():
+                logger.error("%s: mail from %s not stored: %s", self._host.id, self.client.ip, error)
+                return replies.of(error)
+        logger.error("%s: mail from %s not stored", self._host.id, self.client.ip, exc_info=error)
+        return replies.UNAVAILABLE
 
     def _source(self) -> Source:
         session = self._session

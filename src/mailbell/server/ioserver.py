@@ -5,12 +5,13 @@ import logging
 import secrets
 import socket
 import ssl
+from collections.abc import Sequence
 
 import msgspec
 
 from mailbell.clock import Clock
 from mailbell.errors import StartupError
-from mailbell.journal.base import Journal
+from mailbell.journal.base import Appender
 from mailbell.login.users import Authenticator
 from mailbell.server import listener, prelude, replies
 from mailbell.server.access import Networks, Sources, plain
@@ -58,7 +59,7 @@ class IoServer:
         self,
         id_: str,
         settings: IoServerSettings,
-        journal: Journal,
+        journal: Appender,
         transcripts: Transcripts,
         clock: Clock,
         *,
@@ -114,9 +115,9 @@ class IoServer:
         self._allowed = Networks(self.settings.allow)
         self._sources.limit = self.settings.max_per_source
 
-    async def start(self) -> None:
-        """Listen; ListenError when an address can't be had."""
-        sockets = listener.bind_all(self.id, self.settings.listen, self.settings.port)
+    async def start(self, handed: Sequence[socket.socket] = ()) -> None:
+        """Listen, on the sockets that were handed over where there are some. ListenError: no address."""
+        sockets = list(handed) or listener.bind_all(self.id, self.settings.listen, self.settings.port)
         self._listener = listener.Listener(sockets, self._arrived)
         self._ticker = asyncio.create_task(self._tick())
 

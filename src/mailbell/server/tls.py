@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mailbell.clock import Clock
 from mailbell.errors import StartupError
+from mailbell.settings import IoServerSettings, WebSettings
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -242,3 +243,12 @@ def _write(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def certificate_of(
+    settings: IoServerSettings | WebSettings, folder: Path, hostname: str, clock: Clock
+) -> Certificate:
+    """The user's own certificate, else that of the data folder."""
+    if settings.certificate is not None and settings.key is not None:
+        return Certificate(settings.certificate, settings.key)
+    return SelfSigned(folder, hostname, clock)

@@ -7,25 +7,21 @@ from collections import deque
 from collections.abc import Iterator
 from operator import attrgetter
 
-import msgspec
-
 from mailbell.clock import Clock
 from mailbell.minutes import Minutes
+from mailbell.reception import Line, Session
+from mailbell.smtp.events import Said, shown
+from mailbell.smtp.replies import Reply
 
 KEEP_CONNECTIONS = 200
 """Of those that brought mail, and as many of those that brought none: the busy don't hide the failing."""
 
 KEEP_LINES = 200
 KEEP_TEXT = 500
-"""Of one connection, and of one line: a device that stays for a year, or talks rubbish, fills no memory."""
+"""Of one connection, commands and replies; and of one line.
 
-
-class Line(msgspec.Struct, frozen=True, gc=False):
-    """A line of a dialogue: seconds since its begin, `<` in, `>` out or `=` state, and the text."""
-
-    at: float
-    mark: str
-    text: str
+A device that stays for a year, or talks rubbish, fills no memory.
+"""
 
 
 class Transcript:
@@ -33,16 +29,16 @@ class Transcript:
 
     __slots__ = (
         "_began",
-        "_clock",
+        "_entries",
+        "_now",
         "ended_at",
         "id",
         "ioserver",
         "ip",
-        "lines",
         "mails",
         "outcome",
         "port",
-        "said",
+        "recorded",
         "started_at",
         "tls",
     )
@@ -57,27 +53,51 @@ class Transcript:
         self.tls = ""
         self.mails = 0
         self.outcome = ""
-        self.lines: deque[Line] = deque(maxlen=KEEP_LINES)
-        self.said = 0
-        self._clock = clock
+        self.recorded = 0
+        self._entries: deque[tuple[float, str, Said]] = deque(maxlen=KEEP_LINES)
+        self._now = clock.monotonic
         self._began = clock.monotonic()
 
-    def record(self, mark: str, text: str) -> None:
-        """Write a line down. Control characters are as they came: who shows it has to escape them."""
-        self.said += 1
-        if len(text) > KEEP_TEXT:
-            text = text[:KEEP_TEXT] + "…"
-        self.lines.append(Line(self._clock.monotonic() - self._began, mark, text))
+    def record(self, mark: str, said: Said) -> None:
+        """Write it down. Control characters are as they came: who shows it has to escape them."""
+        self.recorded += 1
+        if not isinstance(said, Reply) and len(said) > KEEP_TEXT:
+            said = shown(said[:KEEP_TEXT])[0] + "…"
+        self._entries.append((self._now(), mark, said))
+
+    @property
+    def lines(self) -> list[Line]:
+        """What was said, line by line."""
+        return [
+            Line(at - self._began, mark, text) for at, mark, said in self._entries for text in shown(said)
+        ]
 
     @property
     def left_out(self) -> int:
-        """How many of the first lines are no longer here."""
-        return self.said - len(self.lines)
+        """How many of the first commands and replies are no longer here."""
+        return self.recorded - len(self._entries)
 
     @property
     def failed(self) -> bool:
         """True when the connection ended and no mail was taken on it."""
         return self.ended_at is not None and self.mails == 0
+
+    def session(self, *, whole: bool) -> Session:
+        """What there is to tell of the connection; `whole`: with its lines."""
+        return Session(
+            id=self.id,
+            ioserver=self.ioserver,
+            ip=self.ip,
+            port=self.port,
+            started_at=self.started_at,
+            ended_at=self.ended_at,
+            tls=self.tls,
+            mails=self.mails,
+            failed=self.failed,
+            outcome=self.outcome,
+            left_out=self.left_out if whole else 0,
+            lines=self.lines if whole else None,
+        )
 
 
 class Transcripts:

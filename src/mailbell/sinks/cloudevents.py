@@ -1,7 +1,6 @@
 """CloudEvents 1.0: the attributes of an event, and the two modes of the HTTP binding."""
 
 import re
-from collections.abc import Mapping
 from urllib.parse import quote
 
 import msgspec
@@ -33,13 +32,13 @@ def attributes(event: MailEvent) -> dict[str, str]:
     return {name: value for name, value in given.items() if value}  # a subject is there or is not empty
 
 
-def structured(event: MailEvent, data: bytes) -> tuple[Mapping[str, str], bytes]:
+def structured(event: MailEvent, data: bytes) -> tuple[dict[str, str], bytes]:
     """Return header fields and body of the structured mode: all in one JSON object."""
     tree = attributes(event) | {"datacontenttype": "application/json", "data": msgspec.Raw(data)}
     return {"Content-Type": "application/cloudevents+json"}, msgspec.json.encode(tree)
 
 
-def binary(event: MailEvent, data: bytes) -> tuple[Mapping[str, str], bytes]:
+def binary(event: MailEvent, data: bytes) -> tuple[dict[str, str], bytes]:
     """Return header fields and body of the binary mode: the attributes in the header, the data as it is."""
     fields = {f"ce-{name}": quote(value, safe=_SAFE) for name, value in attributes(event).items()}
     return {"Content-Type": "application/json"} | fields, data

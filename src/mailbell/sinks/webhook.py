@@ -3,7 +3,6 @@
 import base64
 import hmac
 import re
-from collections.abc import Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from io import BytesIO
@@ -16,7 +15,7 @@ from mailbell import __version__
 from mailbell.clock import Clock, SystemClock
 from mailbell.event.convert import Converted
 from mailbell.settings import WebhookSettings
-from mailbell.sinks import cloudevents, payload
+from mailbell.sinks import cloudevents, payload, trace
 from mailbell.sinks.base import Delivered, Outcome, Pause, Reject, Retry
 from mailbell.sinks.secrets import Mask
 from mailbell.sinks.tls import client_context
@@ -64,7 +63,7 @@ class WebhookSink:
         """Post the event."""
         assert self._session is not None  # noqa: S101  for mypy: delivery starts a sink first
         fields, body = self._message(item)
-        headers = CIMultiDict({**fields, **self._signature(item.event.id, body)})
+        headers = CIMultiDict(fields | self._signature(item.event.id, body) | trace.context(item.event))
         headers.update(self._settings.headers)
         try:
             async with self._session.post(
@@ -84,7 +83,7 @@ class WebhookSink:
             await self._session.close()
             self._session = None
 
-    def _message(self, item: Converted) -> tuple[Mapping[str, str], bytes]:
+    def _message(self, item: Converted) -> tuple[dict[str, str], bytes]:
         match self._settings.body:
             case "hsyco":
                 return {"Content-Type": "application/json"}, item.value.encode()

@@ -150,8 +150,7 @@ class Dialogue:
     def _say(self, reply: Reply) -> None:
         self._out.append(reply.wire)
         if self._record is not None:
-            for line in reply.lines:
-                self._record(">", line)
+            self._record(">", reply)
 
     def _note(self, line: str) -> None:
         if self._record is not None:
@@ -166,14 +165,12 @@ class Dialogue:
         self._exchange = None
         self._events.append(Close(reason))
 
-    def _shown(self, line: bytes, command: Command | None) -> str:
+    def _shown(self, line: bytes, command: Command | None) -> bytes:
         """The line for a transcript. After AUTH, even if refused, an unknown word may be a password."""
         if command is None and (self._guarded or line.strip()[:4].upper() == b"AUTH"):
-            return "***"
-        if command is AUTH:
-            line = _masked(line)
+            return b"***"
         self._guarded = command is AUTH
-        return line.decode("utf-8", "backslashreplace")
+        return _masked(line) if self._guarded else line
 
     # Commands that take no part in a transaction
 

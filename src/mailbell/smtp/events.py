@@ -44,11 +44,25 @@ class SessionOptions(msgspec.Struct, frozen=True, kw_only=True):
     bare_lf: Literal["auto", "reject"] = "auto"
 
 
-Record = Callable[[str, str], None]
-"""The transcript: called with a mark (`<` in, `>` out, `=` state) and a line.
+Said = str | bytes | Reply
+"""What stands in a transcript; kept as it comes, for most are never looked at. `shown` makes text of it."""
+
+Record = Callable[[str, Said], None]
+"""The transcript: called with a mark (`<` in, `>` out, `=` state) and what was said.
 
 Credentials are masked, content is shortened to its size; control characters are as they came.
 """
+
+
+def shown(said: Said) -> tuple[str, ...]:
+    """Return the lines of it, as text."""
+    match said:
+        case Reply():
+            return said.lines
+        case bytes():
+            return (said.decode("utf-8", "backslashreplace"),)
+    return (said,)
+
 
 CheckSender = Callable[[str, int], Reply | None]
 """Called with address and declared size (0: none) of MAIL; a Reply refuses it."""

@@ -98,7 +98,7 @@ class About:
 
     async def _minutes(self) -> list[Minute]:
         engine = self._engine
-        refused = await engine.refused()
+        refused = await engine.reception.refused()
         now = engine.clock.monotonic()
         # The counts go by a clock that nobody sets, so the times are counted back from now.
         last = engine.clock.time() - now % 60

@@ -16,6 +16,9 @@ from mailbell.web.routing import Route, Router
 from mailbell.web.streams import STOP, Streams
 from mailbell.web.sunpath import NAME, address
 
+LARGEST = 2**28
+"""The most octets of a request: a mail that is imported may be large, and who may ask may do all."""
+
 
 class ControlSocket:
     """Answers on `control.sock` of the data folder, which must be locked: what is there is stale."""
@@ -24,7 +27,7 @@ class ControlSocket:
         """`streams`: those of the routes, which end on stop."""
         self._folder = folder
         self._streams = streams or Streams()
-        application = web.Application()
+        application = web.Application(client_max_size=LARGEST)
         application.router.add_route("*", "/{path:.*}", Router(routes).answer)
         self._runner = web.AppRunner(
             application, access_log=None, shutdown_timeout=STOP, handle_signals=False

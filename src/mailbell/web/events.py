@@ -51,13 +51,13 @@ class Events:
         """The events as they come, as server-sent events; `id` is the event's sequence."""
         asked = requests.query(request, Following)
         after = self._start(request.headers.get("Last-Event-ID") or asked.last_event_id, asked.last)
-        until = None if asked.follow else self._head.head
+        until = None if asked.follow else self._journal.last_sequence
         return await self._streams.serve(request, self._follow(after, until, asked.format))
 
     def _start(self, known: str, last: int) -> int:
         """The event behind which to begin. A journal put back from a backup may not be as far as `known`."""
         if not known:
-            return max(0, self._head.head - last)
+            return max(0, self._journal.last_sequence - last)
         if not re.fullmatch("[0-9]{1,18}", known):
             raise web.HTTPBadRequest(text=f"Last-Event-ID is the number of an event, not {known[:30]!a}")
         return min(int(known), self._journal.last_sequence)

@@ -14,6 +14,7 @@ from mailbell.web import requests, shapes, view
 from mailbell.web.compose import compose
 from mailbell.web.ports import NotReleased, Parts
 from mailbell.web.routing import Route, reply
+from mailbell.web.thumbs import Thumbs
 
 LARGE = 256 * 1024
 """Checksums of more octets are not made on the loop."""
@@ -26,6 +27,7 @@ class Mailpit:
         self._parts = parts
         self._mailbox = parts.mailbox
         self._began = parts.clock.monotonic()
+        self._thumbs = Thumbs()
 
     def routes(self) -> list[Route]:
         """What is answered here."""
@@ -40,7 +42,7 @@ class Mailpit:
             Route("GET", "/api/v1/message/{id_}/headers", self.headers, dict[str, list[str]]),
             Route("GET", "/api/v1/message/{id_}/raw", self.raw, query=requests.Download),
             Route("GET", "/api/v1/message/{id_}/part/{number}", self.part, "*/*"),
-            Route("GET", "/api/v1/message/{id_}/part/{number}/thumb", self.part, "image/*"),
+            Route("GET", "/api/v1/message/{id_}/part/{number}/thumb", self.thumb, "image/*"),
             Route("POST", "/api/v1/message/{id_}/release", self.release, body=requests.Recipients),
             Route("GET", "/api/v1/tags", self.tags, list[str]),
             Route("PUT", "/api/v1/tags", self.set_tags, body=requests.Selection),
@@ -78,7 +80,7 @@ class Mailpit:
         body = await requests.read(request, requests.Selection)
         which: Which = body.ids or None
         if which is None and body.search:
-            which = Search(body.search)
+            which = requests.search_for(body.search, request.query.get("tz", ""))
         await self._mailbox.set_read(which, body.read)
         return _ok()
 
@@ -116,6 +118,11 @@ class Mailpit:
         """The octets of an attachment."""
         _, item = await self._find(id_)
         return view.part(item, number)
+
+    async def thumb(self, request: web.Request, id_: str, number: str) -> web.Response:
+        """An attached picture, made small."""
+        _, item = await self._find(id_)
+        return await self._thumbs.answer(request, item, view.attachment(item, number))
 
     async def release(self, request: web.Request, id_: str) -> web.Response:
         """Hand a mail on to a real mail server, to other recipients."""
@@ -228,10 +235,7 @@ class Mailpit:
 
     async def chaos(self, _request: web.Request) -> web.Response:
         """The failures made on purpose; of several I/O servers, those of the first."""
-        found = next(iter(self._parts.chaos()), None)
-        if found is None:
-            raise web.HTTPNotFound(text="there is no I/O server")
-        rules = found.settings
+        rules = await self._parts.reception.chaos()
         made = shapes.Triggers(
             sender=_trigger(rules.sender),
             recipient=_trigger(rules.recipient),
@@ -246,8 +250,7 @@ class Mailpit:
             name: _rule(trigger)
             for name, trigger in zip(body.__struct_fields__, msgspec.structs.astuple(body), strict=True)
         }
-        for each in self._parts.chaos():
-            each.settings = msgspec.structs.replace(each.settings, **rules)
+        await self._parts.reception.set_chaos(rules)
         return await self.chaos(request)
 
     async def alive(self, _request: web.Request) -> web.Response:
@@ -256,8 +259,9 @@ class Mailpit:
 
     async def ready(self, _request: web.Request) -> web.Response:
         """Whether it takes mail and the inbox is complete."""
-        if self._parts.journal.trouble is not None:
-            raise web.HTTPServiceUnavailable(text=str(self._parts.journal.trouble))
+        trouble = await self._parts.reception.trouble()
+        if trouble is not None:
+            raise web.HTTPServiceUnavailable(text=trouble)
         if not self._mailbox.ready:
             raise web.HTTPServiceUnavailable(text="the inbox's index is being made")
         return _ok()

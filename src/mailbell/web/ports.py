@@ -1,6 +1,6 @@
 """What the rest of the program hands to the web room."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -11,19 +11,14 @@ from mailbell.event.convert import Converted
 from mailbell.journal.base import Consumer, Fate, Journal
 from mailbell.mailbox import Mailbox
 from mailbell.minutes import Minutes
-from mailbell.settings import ChaosSettings, SinkSettings
+from mailbell.reception import Reception
+from mailbell.settings import SinkSettings
 from mailbell.web.tap import Tap
 
 Item = Callable[[int], Awaitable[Converted]]
 """The converted mail of a sequence; MailGone when retention was quicker."""
 
 Mark = Literal["done", "pending", "trouble"]
-
-
-class Chaos(Protocol):
-    """The failures on purpose of an I/O server; they may be changed while it runs."""
-
-    settings: ChaosSettings
 
 
 class NotReleased(Exception):
@@ -128,70 +123,6 @@ class Point(Protocol):
     def at(self) -> float: ...
 
 
-class Slots(Protocol):
-    """How many are served, and how many wait."""
-
-    taken: int
-    waiting: int
-
-
-class IoServer(Protocol):
-    """A listening I/O server."""
-
-    id: str
-
-    @property
-    def slots(self) -> Slots:
-        """Of the connections."""
-        ...
-
-    @property
-    def addresses(self) -> list[str]:
-        """Where it listens, for people."""
-        ...
-
-
-class Transcript(Protocol):
-    """What was said on one connection."""
-
-    id: int
-    ioserver: str
-    ip: str
-    port: int
-    started_at: float
-    ended_at: float | None
-    tls: str
-    mails: int
-    outcome: str
-
-    @property
-    def lines(self) -> Iterable[Any]:
-        """Each with `at` (seconds since the begin), `mark` and `text`."""
-        ...
-
-    @property
-    def left_out(self) -> int:
-        """How many of the first lines are no longer here."""
-        ...
-
-    @property
-    def failed(self) -> bool:
-        """Ended, and no mail was taken."""
-        ...
-
-
-class Transcripts(Protocol):
-    """The last connections."""
-
-    def __iter__(self) -> Iterator[Transcript]:
-        """All of them, newest first."""
-        ...
-
-    def get(self, id_: int) -> Transcript | None:
-        """The one with this number, if it is still kept."""
-        ...
-
-
 class Availability(msgspec.Struct, frozen=True, kw_only=True):
     """High availability: how this node stands. `since`: RFC 3339."""
 
@@ -208,7 +139,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     journal: Journal
     item: Item
     deliveries: Deliveries
-    chaos: Callable[[], Sequence[Chaos]]
+    reception: Reception
     ioserver: str
     """The I/O server that mail of the API counts as mail of."""
     release: Release | None
@@ -226,13 +157,10 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     journal: Journal
     item: Item
     deliveries: Deliveries
-    ioservers: Mapping[str, IoServer]
-    transcripts: Transcripts
+    reception: Reception
     head: Head
     arrivals: Arrivals
     points: Callable[[], Sequence[Point]]
-    refused: Callable[[], Awaitable[list[int]]]
-    """Connections that brought no mail, in each minute of the last hour: known to the receiving side."""
     tap: Tap
     availability: Callable[[], Awaitable[Availability]]
     config: Callable[[], dict[str, Any]]

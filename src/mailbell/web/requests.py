@@ -167,8 +167,13 @@ def search(request: web.Request) -> Search:
     text = request.query.get("query", "").strip()
     if not text:
         raise web.HTTPBadRequest(text="no search query; give ?query=…")
+    return search_for(text, request.query.get("tz", ""))
+
+
+def search_for(text: str, zone: str) -> Search:
+    """A search with dates of this zone; of one that is none, UTC."""
     try:
-        return Search(text, ZoneInfo(request.query.get("tz") or "UTC"))
+        return Search(text, ZoneInfo(zone or "UTC"))
     except (ValueError, OSError, LookupError):
         return Search(text)
 

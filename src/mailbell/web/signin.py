@@ -5,6 +5,7 @@ was begun with, and when the server stops. A program's Basic credentials begin o
 request costs a slow hash.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -12,6 +13,7 @@ import logging
 import math
 import secrets
 from collections import OrderedDict
+from weakref import WeakValueDictionary
 
 import msgspec
 from aiohttp import web
@@ -66,6 +68,7 @@ class SignIn:
         self._secure = secure
         self._key = secrets.token_bytes(32)
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()
+        self._turns: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
     def routes(self) -> list[Route]:
         """What is answered here."""
@@ -130,6 +133,11 @@ class SignIn:
                 return self._known(request.cookies.get(self._cookie, ""))
 
     async def _basic(self, request: web.Request, given: str) -> str | None:
+        digest = self._digest(given)
+        async with self._turns.setdefault(digest, asyncio.Lock()):  # ten requests at once cost one slow hash
+            return await self._basic_in_turn(request, given)
+
+    async def _basic_in_turn(self, request: web.Request, given: str) -> str | None:
         if (known := self._known(f"basic {given}")) is not None:
             return known
         try:

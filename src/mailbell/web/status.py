@@ -1,22 +1,15 @@
 """`GET /api/v1/status`: how the whole is doing, in one answer."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 from aiohttp import web
 
+from mailbell.reception import IoServerStatus
 from mailbell.web.ports import Engine
 from mailbell.web.routing import Route, reply
 from mailbell.web.sinks import Status, status_of
-
-
-class IoServerStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """`served` and `waiting` are connections."""
-
-    id: str
-    listening: list[str]
-    served: int
-    waiting: int
 
 
 class JournalStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +24,7 @@ class Whole(msgspec.Struct, frozen=True, kw_only=True):
     """All of it."""
 
     version: str
-    ioservers: list[IoServerStatus]
+    ioservers: Sequence[IoServerStatus]
     journal: JournalStatus
     sinks: list[Status]
 
@@ -44,16 +37,11 @@ def route(engine: Engine) -> Route:
         journal = engine.journal
         whole = Whole(
             version=engine.version,
-            ioservers=[
-                IoServerStatus(
-                    id=each.id, listening=each.addresses, served=each.slots.taken, waiting=each.slots.waiting
-                )
-                for each in engine.ioservers.values()
-            ],
+            ioservers=await engine.reception.ioservers(),
             journal=JournalStatus(
                 last_sequence=journal.last_sequence,
                 size=_size(engine.folder),
-                trouble=None if journal.trouble is None else str(journal.trouble),
+                trouble=await engine.reception.trouble(),
             ),
             sinks=[await status_of(name, each) for name, each in engine.deliveries.items()],
         )

@@ -86,15 +86,20 @@ def source(item: Converted, download: bool) -> web.Response:
     )
 
 
-def part(item: Converted, number: str) -> web.Response:
-    """The octets of an attachment, to be saved, under a name that is safe."""
+def attachment(item: Converted, number: str) -> Attachment:
+    """The attachment with this PartID."""
     index = int(number) - 1 if number.isascii() and number.isdecimal() and len(number) < 9 else -1
     if not 0 <= index < len(item.event.attachments):
         raise web.HTTPNotFound(text="the mail has no such part")
-    found = item.event.attachments[index]
+    return item.event.attachments[index]
+
+
+def part(item: Converted, number: str) -> web.Response:
+    """The octets of an attachment, to be saved, under a name that is safe."""
+    found = attachment(item, number)
     kind = found.content_type if _TYPE.fullmatch(found.content_type) else "application/octet-stream"
     headers = {"Content-Security-Policy": SANDBOX, **_disposition(found.filename or "attachment")}
-    return web.Response(body=item.attachment(index), content_type=kind, headers=headers)
+    return web.Response(body=item.attachment(found.index), content_type=kind, headers=headers)
 
 
 def _text(text: str, kind: str) -> web.Response:

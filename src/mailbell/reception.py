@@ -1,0 +1,81 @@
+"""The receiving half of the program as the other half sees it: here, or in another process.
+
+What comes of it are plain structs: they travel.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from mailbell.settings import ChaosRule, ChaosSettings
+
+
+class IoServerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """An I/O server; `listening` is for people; `served` and `waiting` are connections."""
+
+    id: str
+    listening: list[str]
+    port: int
+    served: int
+    waiting: int
+
+
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """A line of a dialogue: seconds since its begin, `<` in, `>` out or `=` state, and the text."""
+
+    at: float
+    mark: str
+    text: str
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An SMTP connection; times are seconds since the epoch, `ended_at` is None while it is open.
+
+    `failed`: it ended, and no mail was taken on it. `left_out` and `lines` come with one that is asked for.
+    """
+
+    id: int
+    ioserver: str
+    ip: str
+    port: int
+    started_at: float
+    ended_at: float | None
+    tls: str
+    mails: int
+    failed: bool
+    outcome: str
+    left_out: int = 0
+    lines: Sequence[Line] | None = None
+
+
+class Reception(Protocol):
+    """Questions and wishes to the receiving half."""
+
+    async def ioservers(self) -> Sequence[IoServerStatus]:
+        """How each I/O server is doing."""
+        ...
+
+    async def trouble(self) -> str | None:
+        """Why no mail is taken at present; None: it is."""
+        ...
+
+    async def sessions(self, limit: int, *, failed: bool) -> Sequence[Session]:
+        """The last connections without lines, newest first; `failed`: those only that brought no mail."""
+        ...
+
+    async def session(self, number: int) -> Session | None:
+        """One with its lines, if it is still kept."""
+        ...
+
+    async def refused(self) -> list[int]:
+        """Connections that brought no mail, in each minute of the last hour, oldest first."""
+        ...
+
+    async def chaos(self) -> ChaosSettings:
+        """The failures on purpose at present."""
+        ...
+
+    async def set_chaos(self, rules: dict[str, ChaosRule]) -> None:
+        """Change these of them, on every I/O server, until the next start."""
+        ...

@@ -1,0 +1,88 @@
+"""The writing half: where commits are done, and when the file is brought up to date."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from mailbell.journal import writer
+from mailbell.journal.mails import MailWriter, Row
+from mailbell.journal.writer import AWAKE, QUICK, SLOW_SHARE, Tempo
+from tests.journal.conformance import mail
+from tests.journal.engines import SqliteEngine
+
+
+def test_the_first_commit_goes_to_the_thread_for_the_disk_may_be_asleep() -> None:
+    tempo = Tempo()
+    assert not tempo.quick(0.0)
+    tempo.took(QUICK, 10.0)
+    assert tempo.quick(10.0)
+    assert tempo.quick(10.0 + AWAKE * 0.9)
+    assert not tempo.quick(10.0 + AWAKE)
+
+
+def test_after_a_slow_commit_the_loop_is_spared() -> None:
+    tempo = Tempo()
+    tempo.took(0.5, 10.0)
+    spared_until = 10.0 + SLOW_SHARE * 0.5
+    tempo.took(QUICK, spared_until - 0.1)  # in the thread
+    assert not tempo.quick(spared_until - 0.1)
+    assert tempo.quick(spared_until)
+
+
+@pytest.fixture
+def places(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """For each commit, whether it was done on the loop."""
+    seen: list[bool] = []
+    insert = MailWriter.insert
+
+    def watched(self: MailWriter, first: int, rows: Sequence[Row]) -> None:
+        seen.append(threading.current_thread() is threading.main_thread())
+        insert(self, first, rows)
+
+    monkeypatch.setattr(MailWriter, "insert", watched)
+    return seen
+
+
+async def test_quick_commits_are_done_on_the_loop(engine: SqliteEngine, places: list[bool]) -> None:
+    async with engine.opened() as journal:
+        for _ in range(3):
+            await journal.append(mail())
+        await engine.elapse(AWAKE)
+        await journal.append(mail())
+    assert places == [False, True, True, False]
+
+
+async def test_no_commit_on_the_loop_while_the_thread_has_the_connection(
+    engine: SqliteEngine, places: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    remove = MailWriter.remove
+
+    def slowly(self: MailWriter, sequences: Sequence[int]) -> None:
+        gate.wait(10)
+        remove(self, sequences)
+
+    monkeypatch.setattr(MailWriter, "remove", slowly)
+    async with engine.opened() as journal:
+        await journal.append(mail())
+        removing = asyncio.create_task(journal._writing.remove([1]))
+        await asyncio.sleep(0)
+        appending = asyncio.ensure_future(journal.append(mail()))
+        gate.set()
+        assert await appending == 2
+        await removing
+    assert places == [False, False]
+
+
+async def test_the_wal_is_checkpointed_now_and_then(
+    engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "CHECKPOINT", 2**20)
+    async with engine.opened() as journal:
+        database = engine.path / "journal.db"
+        before = database.stat().st_size
+        for _ in range(3):
+            await journal.append(mail(bytes(2**20)))
+        assert database.stat().st_size > before + 2 * 2**20
