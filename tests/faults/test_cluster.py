@@ -338,7 +338,7 @@ async def answers(house: House, path: str, status: int) -> None:
 
 @pytest.mark.parametrize("which", ["wheel", pytest.param("debian", marks=pytest.mark.faults)])
 async def test_servers_killed_and_restarted_under_load(tmp_path: Path, which: str) -> None:
-    """One: hardly a mail is refused. Two: 451 until one of them is back. Then all in turn, as for an upgrade."""
+    """One: hardly a mail is refused. Two: 451 until one is back. Then all in turn, as for an upgrade."""
     async with clustered(tmp_path, which) as cluster:
         ports = [server.port for server in cluster.servers]
         async with house(tmp_path, ports, replicas=3, lease=10.0) as nodes:
