@@ -37,6 +37,22 @@ TOKENIZER = "unicode61 remove_diacritics 2"
 PORTION = 500
 """The most rows that one transaction removes, so that new mail does not wait for long."""
 
+COLUMNS = ", ".join(WORDS)
+
+GONE = """create trigger gone after delete on mail begin
+    update state set total = total - 1, unread = unread - not old.read;
+    delete from card where sequence = old.sequence;
+    delete from words where rowid = old.sequence;
+    delete from tag where sequence = old.sequence; end"""
+
+
+def _learn_all(connection: sqlite3.Connection) -> None:
+    """Take in the words of the mails that are here already."""
+    vocabulary = Vocabulary(connection)
+    for row in connection.execute(f"select {COLUMNS} from words"):  # noqa: S608  ours
+        vocabulary.remember(vocabulary.learn(row))
+
+
 SCHEMA = Schema(
     application_id=0x6D62_6978,  # "mbix"
     page_size=4096,
@@ -53,22 +69,28 @@ SCHEMA = Schema(
                 name text not null collate nocase, sequence integer not null,
                 primary key (name, sequence)) without rowid""",
             "create index tagged on tag (sequence)",
-            "create index attached on mail (sequence) where attachments > 0",
-            "create index inlined on mail (sequence) where inline > 0",
-            f"create virtual table words using fts5 ({', '.join(WORDS)}, tokenize = '{TOKENIZER}')",
+            f"create virtual table words using fts5 ({COLUMNS}, tokenize = 'unicode61')",
             "insert into words (words, rank) values ('automerge', 16)",  # 1.5 times as fast
-            *VOCABULARY,
             "create table state (position integer not null, total integer not null, unread integer not null)",
             "insert into state values (0, 0, 0)",
             """create trigger arrived after insert on mail begin
                 update state set total = total + 1, unread = unread + not new.read; end""",
             """create trigger marked after update of read on mail when old.read <> new.read begin
                 update state set unread = unread + old.read - new.read; end""",
-            """create trigger gone after delete on mail begin
-                update state set total = total - 1, unread = unread - not old.read;
-                delete from card where sequence = old.sequence;
-                delete from words where rowid = old.sequence;
-                delete from tag where sequence = old.sequence; end""",
+            GONE,
+        ),
+        (  # parts of words are found. Not by a rebuild: that forgets what users did
+            "create index if not exists attached on mail (sequence) where attachments > 0",
+            "create index if not exists inlined on mail (sequence) where inline > 0",
+            f"create virtual table fresh using fts5 ({COLUMNS}, tokenize = '{TOKENIZER}')",
+            f"insert into fresh (rowid, {COLUMNS}) select rowid, {COLUMNS} from words",  # noqa: S608
+            "drop trigger gone",  # a table that a trigger names can't be exchanged
+            "drop table words",
+            "alter table fresh rename to words",
+            "insert into words (words, rank) values ('automerge', 16)",
+            GONE,
+            *VOCABULARY,
+            _learn_all,
         ),
     ),
 )
