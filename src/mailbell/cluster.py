@@ -57,6 +57,7 @@ async def open_delivering(
         node=node,
         lease=settings.ha.lease,
         term=activity.term,
+        starting=True,
     )
     stack.push_async_callback(journal.close)
     lease.before_renewal = journal.keep
