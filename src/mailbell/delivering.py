@@ -31,7 +31,6 @@ from mailbell.errors import InboxUnavailable, JournalUnavailable, ListenError, M
 from mailbell.event.convert import Converted, ConvertOptions
 from mailbell.inbox.index import Inbox
 from mailbell.journal.base import Consumer
-from mailbell.journal.jetstream import JetStreamJournal, Receives
 from mailbell.journal.sqlite import SqliteJournal
 from mailbell.reception import Reception
 from mailbell.scripting.state import IoState
@@ -41,6 +40,7 @@ from mailbell.settings import ServiceSettings, SinkSettings, SmtpSettings, WebSe
 from mailbell.sinks.base import Delivered
 
 if TYPE_CHECKING:
+    from mailbell.journal.jetstream import JetStreamJournal, Receives
     from mailbell.web.ports import Engine
     from mailbell.web.tap import Tap
 
@@ -62,7 +62,7 @@ class Delivering:
         settings: ServiceSettings,
         folder: Path,
         reception: Reception,
-        writing: Receives,
+        writing: "Receives",
         clock: Clock,
         failed: Callable[[MailbellError], None],
         *,
@@ -93,7 +93,8 @@ class Delivering:
     async def start(self) -> None:
         """Take up the consumers: from here on no mail is missed. DataError when delivery.db is no use."""
         async with AsyncExitStack() as stack:
-            self.tap = stack.enter_context(_tap(self._clock))
+            if self._is_asked:
+                self.tap = stack.enter_context(_tap(self._clock))
             await self._start(stack)
             self._stack = stack.pop_all()
 
@@ -104,12 +105,19 @@ class Delivering:
         """
         for id_ in ioservers:
             await self.deliveries.listening(id_)
+        if not self._is_asked:
+            return None
         engine = self._engine()
         if self._control:
             await self._start_control(self._stack, engine)
         if self.inbox is None:
             return None
         return await self._start_web(self._stack, self.inbox, engine, ioservers[0])
+
+    @property
+    def _is_asked(self) -> bool:
+        """Whether anybody can ask. Else nothing of the API is imported, nor listens to the log."""
+        return self._control or self._settings.web.listen != "off"
 
     def stored(self, sequence: int) -> None:
         """Hear of the newest mail that is on stable storage."""
@@ -219,6 +227,7 @@ class Delivering:
             item=self._feed.item,
             deliveries=self.deliveries,
             reception=self._reception,
+            find=None if self.inbox is None else self.inbox.sequence_of,
             head=self._mark,
             arrivals=self._monitor,
             points=self._state.points,

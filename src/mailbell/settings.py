@@ -484,14 +484,14 @@ class WebSettings(Settings, frozen=True, kw_only=True):
             raise ValueError("certificate and key go together: give both, or none")
         if self.certificate is not None and not self.tls:
             raise ValueError("certificate and key are for TLS: set tls = true, or remove them")
-        if not (self.insecure or self.users or self.listen == "off" or _is_loopback(self.listen)):
+        if not (self.insecure or self.users or self.listen == "off" or is_loopback(self.listen)):
             raise ValueError(
                 f'listen = "{self.listen}": whoever reaches this address could read all mail; give users, '
                 "listen on 127.0.0.1, or write insecure = true"
             )
 
 
-def _is_loopback(listen: str) -> bool:
+def is_loopback(listen: str) -> bool:
     """Whether only this machine reaches it."""
     host = listen.rpartition(":")[0].strip("[]")
     return host == "localhost" or ipaddress.ip_address(host).is_loopback

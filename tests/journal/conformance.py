@@ -325,6 +325,7 @@ async def how_it_stands_with_each_event(engine: Engine) -> None:
         consumer.ack(settled)
         consumer.retry(waiting, engine.clock.time() + 10, "busy")
         consumer.park(parked, "never")
+        assert consumer.parked_count == 1
         states = [consumer.state(sequence) for sequence in range(1, 6)]
         assert states == ["settled", "waiting", "parked", "pending", "pending"]
         assert await consumer.fate(1) == Fate(state="settled")
@@ -332,6 +333,7 @@ async def how_it_stands_with_each_event(engine: Engine) -> None:
     async with opened(engine) as journal:
         consumer = await journal.consumer("a")
         assert [consumer.state(sequence) for sequence in range(1, 6)] == states
+        assert consumer.parked_count == 1
         now = engine.clock.time()
         fate = await consumer.fate(2)
         assert (fate.state, fate.attempts, fate.reason) == ("waiting", 1, "busy")

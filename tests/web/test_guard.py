@@ -1,13 +1,21 @@
 """Other sites' pages, and names that are not ours."""
 
+import ipaddress
+import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mailbell.errors import ListenError
 from mailbell.settings import WebSettings
+from mailbell.web.guard import Guard
 from tests.tools import free_port
 from tests.web.conftest import Api, serving, settings
+
+OWN = socket.gethostname().lower()
 
 
 @pytest.mark.parametrize(
@@ -71,3 +79,29 @@ async def test_a_port_that_is_taken_is_told(api: Api, tmp_path: Path) -> None:
     with pytest.raises(ListenError, match="choose another with --web"):
         async with serving(settings(tmp_path / "2", web)):
             pass
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("kind", ["image", "script", "style", "iframe", "empty", "object"])
+async def test_no_page_of_others_and_no_mail_embeds_us(api: Api, site: str, kind: str) -> None:
+    """To look at a message marks it as read: an image in a mail must not do that."""
+    await api.mail()
+    for path in ("/api/v1/message/latest", "/api/v1/messages", "/view/latest.html", "/", "/static/x.js"):
+        assert (await api.ask("GET", path, Sec_Fetch_Site=site, Sec_Fetch_Dest=kind))[0] == 403
+    assert (await api.get("/api/v1/messages"))["unread"] == 1
+
+
+async def test_links_to_us_work(api: Api) -> None:
+    followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert (await api.ask("GET", "/", **followed))[0] == 200
+    assert (await api.ask("POST", "/api/v1/send", {}, **followed))[0] == 403
+    typed = {"Sec-Fetch-Site": "none", "Sec-Fetch-Dest": "document"}
+    assert (await api.ask("GET", "/api/v1/messages", **typed))[0] == 200
+
+
+@given(st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0")))
+def test_whatever_the_host(host: str) -> None:
+    """Only names of ours and addresses, however they are written."""
+    if Guard(["mail.lan"])._knows(host):
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+        assert name in {"localhost", "mail.lan", OWN, f"{OWN}.local"} or ipaddress.ip_address(name)

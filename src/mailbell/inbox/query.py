@@ -1,8 +1,9 @@
 """Mailpit's query language → SQL over the index (store.py). Pure; of any text SQLite takes what comes out.
 
 Terms are separated by blanks and must all hold; quotes keep blanks together; `-` or `!` in front negates.
-What a term names is found as words that begin so: `subject:"power fail"` finds "Power failure". Characters of
-scripts without blanks between words are words by themselves, so there any part of a sentence is found.
+What a term names is found as a part of the text, as far as its words go: `subject:"wer fail"` finds "Power
+failure", whatever stands between the words. Characters of scripts without blanks between words are words by
+themselves, so there any part of a sentence is found.
 
 A term whose value makes no sense (a date that is none) finds nothing: ignored, it would widen what a
 `DELETE /api/v1/search` deletes.
@@ -11,9 +12,12 @@ A term whose value makes no sense (a date that is none) finds nothing: ignored, 
 import re
 from collections.abc import Callable
 from datetime import datetime, tzinfo
+from itertools import product
+from typing import Protocol
 
 import msgspec
 
+from mailbell.inbox.vocabulary import MOST, words_of
 from mailbell.mailbox import Search
 
 MAX_TEXT = 2000
@@ -54,6 +58,14 @@ _UNSPACED = re.compile(
 """Thai, Lao, Burmese, Japanese and Chinese stand without blanks between words."""
 
 
+class Words(Protocol):
+    """Which words there are. One that ends in `*` stands for all that begin so; None: too many."""
+
+    def beginning(self, part: str) -> list[str] | None: ...
+    def containing(self, part: str) -> list[str] | None: ...
+    def ending(self, part: str) -> list[str]: ...
+
+
 class Condition(msgspec.Struct):
     """What a query comes to: an FTS5 expression ("": none) and conditions of SQL with their values."""
 
@@ -67,8 +79,8 @@ def spaced(text: str) -> str:
     return text if text.isascii() else _UNSPACED.sub(r" \1 ", text)
 
 
-def compile_query(search: Search) -> Condition:
-    """Translate a query."""
+def compile_query(search: Search, words: Words) -> Condition:
+    """Translate a query, for mails that have these words."""
     condition = Condition()
     matches: list[str] = []
     text = _NO_TEXT.sub(" ", search.text[:MAX_TEXT])
@@ -81,7 +93,7 @@ def compile_query(search: Search) -> Condition:
             condition.where.append(f"not ({sql})" if negated and sql != NOTHING else sql)
             condition.values += values
             continue
-        phrase = _phrase(field, value)
+        phrase = _phrase(field, value, words)
         if phrase and not negated:
             matches.append(phrase)
         elif phrase:
@@ -93,16 +105,35 @@ def compile_query(search: Search) -> Condition:
     return condition
 
 
-def _phrase(field: str, value: str) -> str:
-    """An FTS5 phrase whose last word may go on; "" when there is no word in it."""
+def _phrase(field: str, value: str, words: Words) -> str:
+    """The FTS5 expression of all that has this text; "" when there is no word in it."""
     columns = COLUMNS.get(field.lower())
     if field and columns is None:  # http://…, or a word in front of a colon
         value = f"{field}:{value}"
-    words = spaced(value).replace('"', " ")
-    if not any(char.isalnum() for char in words):
+    parts = words_of(spaced(value))
+    if not parts:
         return ""
-    phrase = f'"{words}" *' if words[-1].isalnum() else f'"{words}"'
-    return f"({{{columns}}} : {phrase})" if columns else f"({phrase})"
+    phrases = " OR ".join(map(_quoted, _phrases(parts, words, value[0].isalnum(), value[-1].isalnum())))
+    return f"({{{columns}}} : ({phrases}))" if columns else f"({phrases})"
+
+
+def _phrases(parts: list[str], words: Words, begins: bool, ends: bool) -> list[str]:
+    """The phrases that it stands for: its first word may begin, and its last one end, within a word."""
+    *before, last = parts
+    if not before and begins and ends:
+        found = words.containing(last)
+        return [f"{last}*"] if found is None else found or [last]
+    firsts = words.ending(before[0]) if before and begins else before[:1]
+    lasts = (words.beginning(last) if ends else [last]) or [f"{last}*"]
+    if len(firsts) * len(lasts) > MOST:
+        firsts, lasts = before[:1], [f"{last}*"]
+    return [
+        " ".join((*first, *before[1:], end)) for *first, end in product(*([firsts] if before else []), lasts)
+    ]
+
+
+def _quoted(phrase: str) -> str:
+    return f'"{phrase[:-1]}" *' if phrase.endswith("*") else f'"{phrase}"'
 
 
 def _flag(field: str, value: str, zone: tzinfo) -> tuple[str, list[object]] | None:

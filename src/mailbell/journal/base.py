@@ -101,6 +101,11 @@ class Consumer(Protocol):
         """How many events are not settled, as far as is known here: in a cluster that is some seconds old."""
         ...
 
+    @property
+    def parked_count(self) -> int:
+        """How many events are parked."""
+        ...
+
     def state(self, sequence: int) -> State:
         """How it stands with this event, known at once; also of mail that retention has removed."""
         ...

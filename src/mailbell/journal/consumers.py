@@ -123,6 +123,11 @@ class SqliteConsumer:
         first = self._first_attempt_at(claim.sequence)
         self._wait_now(claim.sequence, claim.attempt - 1, first, "released")
 
+    @property
+    def parked_count(self) -> int:
+        """How many events are parked."""
+        return len(self._parked)
+
     def state(self, sequence: int) -> State:
         """How it stands with this event."""
         turn = self._waiting.get(sequence)

@@ -359,6 +359,11 @@ class SharedConsumer:
 
     # How it stands.
 
+    @property
+    def parked_count(self) -> int:
+        """How many events are parked, as far as is known here."""
+        return len(self._aside)
+
     def state(self, sequence: int) -> State:
         """How it stands with this event, as far as is known here: another node may have it in hand."""
         if sequence in self._waiting:

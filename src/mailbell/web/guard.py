@@ -16,6 +16,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "X-DNS-Prefetch-Control": "off",  # Firefox looks up the names in links
     "Cache-Control": "no-cache",
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -43,7 +44,8 @@ class Guard:
         if not self._knows(host):
             raise web.HTTPForbidden(text=f"this is no name of ours: {host!a}; add it to `hosts` in [web]")
         opens_socket = "websocket" in request.headers.get("Upgrade", "").lower()
-        if (request.method not in SAFE or opens_socket) and not _same_site(request, host):
+        acts = request.method not in SAFE or opens_socket
+        if (acts and not _same_site(request, host)) or _is_embedded(request):
             raise web.HTTPForbidden(text="refused: this came from another site's page")
 
     def _knows(self, host: str) -> bool:
@@ -69,6 +71,13 @@ def _same_site(request: web.Request, host: str) -> bool:
     if origin is not None:
         return origin.lower() in (f"http://{host}".lower(), f"https://{host}".lower())
     return request.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin")
+
+
+def _is_embedded(request: web.Request) -> bool:
+    """Whether another site's page, or a mail's HTML, loads it as a part of itself; a link is not that."""
+    if request.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin"):
+        return False
+    return request.headers.get("Sec-Fetch-Dest") != "document"
 
 
 def middleware(guard: Guard | None) -> Middleware:

@@ -18,6 +18,9 @@ from mailbell.web.tap import Tap
 Item = Callable[[int], Awaitable[Converted]]
 """The converted mail of a sequence; MailGone when retention was quicker."""
 
+Find = Callable[[str], Awaitable[int | None]]
+"""The sequence of the event with this ID, if the inbox has it."""
+
 Mark = Literal["done", "pending", "trouble"]
 
 
@@ -159,6 +162,8 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     item: Item
     deliveries: Deliveries
     reception: Reception
+    find: Find | None
+    """None: the inbox is off."""
     head: Head
     arrivals: Arrivals
     points: Callable[[], Sequence[Point]]
