@@ -138,9 +138,10 @@ async def test_a_credentials_file(tmp_path: Path) -> None:
         f"operator: {trusted}\nresolver: MEMORY\n"
         f"resolver_preload: {{ {account.public_key.decode()}: {tenant} }}\n"
     )
+    free: dict[str, object] = {"type": "user", "subs": -1, "data": -1, "payload": -1}
     credentials = tmp_path / "user.creds"
     credentials.write_text(
-        f"-----BEGIN NATS USER JWT-----\n{_jwt(account, user, {'type': 'user', 'subs': -1, 'data': -1, 'payload': -1})}\n"
+        f"-----BEGIN NATS USER JWT-----\n{_jwt(account, user, free)}\n"
         "------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n"
         f"{user.seed.decode()}\n------END USER NKEY SEED------\n"
     )
