@@ -119,7 +119,7 @@ def processor(service: Service) -> float:
     """Seconds of processor time of a node's processes."""
     pid = service.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return sum(_ticks(int(each)) for each in (pid, *children)) / os.sysconf("SC_CLK_TCK")
+    return sum(_ticks(each) for each in (pid, *map(int, children))) / os.sysconf("SC_CLK_TCK")
 
 
 def _ticks(pid: int) -> int:
