@@ -77,6 +77,11 @@ async def test_a_handover_closes_one_server_and_opens_the_other(tmp_path: Path) 
         await stands(other, mode="active-standby", active=False, node=other.name, holder=one.name)
         await stands(one, mode="active-standby", active=True, node=one.name, holder=one.name)
         assert (await other.ask("/readyz"))[0] == 200, "it can take over"
+        said = await asyncio.to_thread(
+            CliRunner().invoke, commands, ["status", "-c", str(other.folder / "mailbell.toml")]
+        )
+        assert f"node {other.name}: stands by, {one.name} is active; active-standby, since 20" in said.output
+        assert "I/O server smtp: closed; 0 served" in said.output
 
         began = asyncio.get_running_loop().time()
         assert await one.service.stop() == 0
