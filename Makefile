@@ -14,7 +14,7 @@ serve: $(VENV)/.run  ## run the quickstart: a listener on port 2525 and a script
 	@$(BIN)/mailbell serve -c examples/quickstart.toml $(ARGS)
 
 test: $(VENV)/.test tests/e2e/node/node_modules/.package-lock.json  ## run the tests (ARGS="tests/smtp -k pipelining" chooses)
-	@scripts/apt test
+	@scripts/apt test page
 	@$(BIN)/pytest -m "not faults" $(ARGS)
 
 check: $(VENV)/.check docs  ## format, lint, types, the layers of the house, the documentation's site
@@ -34,6 +34,10 @@ bench: $(VENV)/.bench bench/node/node_modules/.package-lock.json  ## speed besid
 
 docs: $(VENV)/.docs  ## build the documentation's site into site/; a warning is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
+
+settings: $(VENV)/.run  ## write docs/settings.md and packaging/mailbell.toml anew, after a change of a setting
+	@$(BIN)/mailbell settings >docs/settings.md
+	@$(BIN)/mailbell settings --toml | sed 's|^data = .*|data = "/var/lib/mailbell"|' >packaging/mailbell.toml
 
 format: $(VENV)/.check  ## put the code in its form
 	$(BIN)/ruff format
@@ -65,4 +69,4 @@ $(VENV)/.%: requirements/%.txt $(VENV)/.project
 	@scripts/apt node
 	@if command -v npm >/dev/null; then echo "installing $<"; cd $* && $(NPM) && touch node_modules/.package-lock.json; fi
 
-.PHONY: help serve test check faults bench docs format lock clean
+.PHONY: help serve test check faults bench docs settings format lock clean

@@ -95,8 +95,9 @@ class Publisher:
         await self._announce(print_)
         if ack.duplicate:
             logger.info("mail %s has come before, and got no answer then: it is mail %d", mail.id, ack.seq)
-        self.last_sequence = max(self.last_sequence, ack.seq)
-        self.stored(self.last_sequence)
+        else:  # not the highest that there was: a stream that was made anew begins at 1
+            self.last_sequence = ack.seq
+            self.stored(ack.seq)
         return ack.seq
 
     async def _stored(self, mail: Mail, id_: str) -> Ack:
