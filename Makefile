@@ -17,7 +17,7 @@ test: $(VENV)/.test tests/e2e/node/node_modules/.package-lock.json  ## run the t
 	@scripts/apt test page
 	@$(BIN)/pytest -m "not faults" $(ARGS)
 
-check: $(VENV)/.check  ## format, lint, types, the layers of the house
+check: $(VENV)/.check docs  ## format, lint, types, the layers of the house, the documentation's site
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
@@ -32,6 +32,9 @@ bench: $(VENV)/.bench bench/node/node_modules/.package-lock.json  ## speed besid
 	@scripts/apt bench
 	@$(BIN)/python -m bench $(ARGS)
 
+docs: $(VENV)/.docs  ## build the documentation's site into site/; a warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
+
 format: $(VENV)/.check  ## put the code in its form
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
@@ -41,7 +44,7 @@ lock: $(VENV)/.lock  ## compile pyproject.toml's dependencies into requirements/
 
 clean:  ## remove what make has made; mail is left alone
 	rm -rf $(VENV) tests/e2e/node/node_modules bench/node/node_modules bench/.peers bench/results
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # A stamp for each lock that is installed, so that a target which has all it needs starts at once.
 $(BIN)/python:
@@ -62,4 +65,4 @@ $(VENV)/.%: requirements/%.txt $(VENV)/.project
 	@scripts/apt node
 	@if command -v npm >/dev/null; then echo "installing $<"; cd $* && $(NPM) && touch node_modules/.package-lock.json; fi
 
-.PHONY: help serve test check faults bench format lock clean
+.PHONY: help serve test check faults bench docs format lock clean

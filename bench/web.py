@@ -7,6 +7,7 @@ that follows the events, and one that asks for lists, searches and mails at a st
 import argparse
 import asyncio
 import contextlib
+import socket
 import statistics
 import time
 from collections.abc import AsyncIterator
@@ -14,8 +15,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 import uvloop
 
-from bench.load import burst
-from bench.peers import Mailbell, Unavailable, cpu_seconds, needed
+from bench.load import Pace, burst, send_one
+from bench.peers import SECONDS, Mailbell, Unavailable, cpu_seconds, needed
 from tests.tools import free_port
 
 GOAL = 90.0
@@ -51,6 +52,16 @@ class Reading(Mailbell):
     def config(self) -> str:
         return f'{super().config()}[web]\nlisten = "127.0.0.1:{self.web}"\n'
 
+    def wait_for_greeting(self) -> None:
+        """The web server comes up a moment after SMTP."""
+        super().wait_for_greeting()
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.web), 1):
+                return
+            time.sleep(0.02)
+        raise Unavailable("its web server does not answer")
+
 
 async def costs(peer: Reading, requests: int) -> None:
     """CPU milliseconds of the server for each kind of request."""
@@ -71,6 +82,23 @@ async def ask(http: aiohttp.ClientSession, path: str) -> None:
         assert response.status == 200, path
 
 
+async def heard(peer: Reading, mails: int = 20) -> None:
+    """How long after its 250 a page has heard of a mail."""
+    times = []
+    async with (
+        aiohttp.ClientSession(f"http://127.0.0.1:{peer.web}") as http,
+        http.ws_connect("/api/events") as live,
+    ):
+        for number in range(mails):
+            pace = Pace({}, {})
+            await send_one(peer.port, f"heard-{number}", SIZE, pace)
+            while (await live.receive_json())["Type"] != "new":
+                pass
+            times.append((time.monotonic_ns() - pace.reply[f"heard-{number}"]) / 1e6)
+    times.sort()
+    print(f"a page hears of a mail {times[len(times) // 2]:.1f} ms after its 250, at most {times[-1]:.1f} ms")
+
+
 @contextlib.asynccontextmanager
 async def readers(peer: Reading) -> AsyncIterator[None]:
     async with aiohttp.ClientSession(f"http://127.0.0.1:{peer.web}") as http:
@@ -85,8 +113,8 @@ async def readers(peer: Reading) -> AsyncIterator[None]:
 
 
 async def listen(http: aiohttp.ClientSession) -> None:
-    async with http.ws_connect("/api/events", max_msg_size=0) as socket:
-        async for _ in socket:
+    async with http.ws_connect("/api/events", max_msg_size=0) as live:
+        async for _ in live:
             pass
 
 
@@ -126,6 +154,7 @@ async def main(mails: int, requests: int) -> None:
     try:
         await asyncio.to_thread(burst, peer, 1000, clients=CLIENTS, size=SIZE, keep=True)
         await costs(peer, requests)
+        await heard(peer)
         kept = await share(peer, mails)
     finally:
         peer.stop()

@@ -51,7 +51,8 @@ def main() -> None:
         held_to = None if name == "check" else "check"
         compile_lock(name, groups, project=True, held_to=held_to, upgrade=upgrade)
     for name, groups in TOOLS.items():
-        compile_lock(name, groups, project=False, held_to=None, upgrade=upgrade)
+        held_to = "check" if name == "docs" else None  # the two share an environment
+        compile_lock(name, groups, project=False, held_to=held_to, upgrade=upgrade)
 
 
 if __name__ == "__main__":

@@ -23,11 +23,11 @@ from tests.service import serving
 from tests.tools import free_port
 
 
-def doctor(folder: Path, ioserver: str = "", more: str = "", port: int = 0) -> Result:
+def doctor(folder: Path, ioserver: str = "", more: str = "", port: int = 0, web: str = "off") -> Result:
     """Examine a config for a port of the loopback."""
     config = folder / "m.toml"
     server = f'[ioservers.smtp]\nlisten = ["127.0.0.1"]\nport = {port or free_port()}\n{ioserver}\n'
-    config.write_text(f'data = "data"\n{server}{more}\n')
+    config.write_text(f'data = "data"\n{server}[web]\nlisten = "{web}"\n{more}\n')
     return CliRunner().invoke(commands, ["doctor", "-c", str(config)])
 
 
@@ -45,7 +45,7 @@ def taken() -> Iterator[int]:
 def test_a_machine_that_is_well(tmp_path: Path) -> None:
     script = tmp_path / "a.py"
     script.write_text("def on_mail(event):\n    pass\n")
-    result = doctor(tmp_path, more=f'[sinks.a]\ntype = "script"\npath = "{script}"\n[web]\nlisten = "off"')
+    result = doctor(tmp_path, more=f'[sinks.a]\ntype = "script"\npath = "{script}"')
     assert result.exit_code == 0, result.output
     assert (
         line(result, "SQLite")
@@ -66,6 +66,13 @@ def test_a_port_that_is_taken(tmp_path: Path, taken: int) -> None:
     assert line(result, "is taken by").startswith(
         f"WRONG  ioservers.smtp: 127.0.0.1 port {taken} is taken by another"
     )
+
+
+def test_the_address_of_the_api(tmp_path: Path, taken: int) -> None:
+    said = line(doctor(tmp_path, web=f"127.0.0.1:{taken}"), "web: ")
+    assert said.startswith(f"WRONG  web: 127.0.0.1:{taken}: Address already in use; choose another")
+    free = f"127.0.0.1:{free_port()}"
+    assert line(doctor(tmp_path, web=free), "web: ") == f"ok     web: {free} is free and may be listened on"
 
 
 def test_receivers_that_can_and_that_can_not_be_reached(tmp_path: Path, taken: int) -> None:

@@ -39,22 +39,23 @@ async def make(folder: Path) -> None:
     async with App(settings, embedded=True) as app:
         half = app.delivering
         assert isinstance(half, Delivering)
-        assert half.inbox is not None
-        note = await half.journal.consumer("note")
+        journal, inbox = half.journal, half.inbox
+        assert inbox is not None
+        note = await journal.consumer("note")
         for number in range(1, 7):
-            await half.journal.append(mail(number))
+            await journal.append(mail(number))
         one, two, three, four = await note.fetch(4)
         note.ack(one)
         note.ack(two)
         note.park(three, "no such room")
         note.retry(four, 4e9, "busy")
-        while (page := await half.inbox.page()).count < 6:  # noqa: ASYNC110  once, by hand
+        while (page := await inbox.page()).count < 6:  # noqa: ASYNC110  once, by hand
             await asyncio.sleep(0.01)
         ids = [entry.summary.id for entry in reversed(page.entries)]
-        await half.inbox.set_tags(ids[:1], ["kept"])
-        await half.inbox.set_read(ids[:1], True)
-        await half.inbox.delete(ids[1:2])
-        monitor = await half.journal.consumer("io")
+        await inbox.set_tags(ids[:1], ["kept"])
+        await inbox.set_read(ids[:1], True)
+        await inbox.delete(ids[1:2])
+        monitor = await journal.consumer("io")
         while monitor.lag:  # noqa: ASYNC110  once, by hand
             await asyncio.sleep(0.01)
 

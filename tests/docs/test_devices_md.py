@@ -22,7 +22,7 @@ def test_users_as_the_page_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert added.stdout == said + "\n"
     command = list_users.removeprefix("$ mailbell ").split()
     assert CliRunner().invoke(commands, command).stdout == listed + "\n"
-    Path("m.toml").write_text(PAGE.partition("```toml\n")[2].partition("```")[0])
+    Path("m.toml").write_text(PAGE.partition("## Passwords")[2].partition("```toml\n")[2].partition("```")[0])
     assert load(Path("m.toml")).ioservers["smtp"].users == tmp_path / "users"
 
 
@@ -31,6 +31,16 @@ def test_every_key_that_the_table_names_is_one() -> None:
     named = set(re.findall(r"`([a-z_]+)(?: = [^`]+)?`", table))
     assert len(named) > 8
     assert named <= set(IoServerSettings.__struct_fields__)
+
+
+def test_its_io_servers_are_settings(tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text(PAGE.partition("```toml\n")[2].partition("```")[0])
+    servers = load(tmp_path / "m.toml").ioservers
+    assert {id_: (each.tls, each.tls_min) for id_, each in servers.items()} == {
+        "smtp": ("starttls", "1.2"),
+        "old": ("starttls", "1.0"),
+        "plain": ("off", "1.2"),
+    }
 
 
 def test_the_options_of_sessions_are_there() -> None:

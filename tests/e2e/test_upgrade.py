@@ -49,11 +49,12 @@ async def test_an_upgrade_loses_nothing(tmp_path: Path, folder: Path) -> None:
 
 async def look(service: Service, config: Path, web: str) -> None:
     """Is everything as it was left?"""
+    await service.line("send a first mail")  # from here on it answers
     await service.line("note: number 5 Motion at gate 5, caffè")
     await service.line("note: number 6 Motion at gate 6, caffè")
     command = ["replay", "-c", str(config), "note", "--parked"]
     replayed = await asyncio.to_thread(CliRunner().invoke, commands, command)
-    assert replayed.stdout == "1 event on the way to note\n"
+    assert replayed.stdout == "1 event on the way to note\n", replayed.output
     await service.line("note: number 3 Motion at gate 3")
     async with asyncio.timeout(20):
         while (await ask(f"http://{web}/api/v1/sinks"))[0]["lag"] != 1:  # noqa: ASYNC110  number 4 waits

@@ -44,9 +44,11 @@ async def served(folder: Path, options: str) -> AsyncIterator[Service]:
 
 
 def rss(service: Service) -> int:
-    """Octets that the server has in memory."""
-    status = Path(f"/proc/{service.process.pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) * KIB
+    """Octets that both of the server's processes have in memory."""
+    parent = service.process.pid
+    family = [str(parent), *Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+    found = [Path(f"/proc/{each}/status").read_text() for each in family]
+    return sum(int(status.partition("VmRSS:")[2].split()[0]) * KIB for status in found)
 
 
 class Client:

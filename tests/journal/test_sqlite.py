@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from mailbell.errors import DataError, JournalUnavailable, MailGone
-from mailbell.journal import writer
+from mailbell.journal import sqlite, writer
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.mails import READ_AHEAD, READ_AHEAD_OCTETS
 from mailbell.journal.sqlite import SqliteJournal
@@ -57,14 +57,17 @@ async def test_a_waiting_fetch_wakes_when_the_retry_is_due(tmp_path: Path) -> No
         await journal.close()
 
 
-async def test_mail_of_long_ago_is_read_ahead(engine: SqliteEngine) -> None:
+@pytest.mark.parametrize("far", [True, False])
+async def test_mail_is_read_ahead(engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch, far: bool) -> None:
+    monkeypatch.setattr(sqlite, "AT_HAND", 0 if far else 1000)
     mails = [mail(b"%d" % number) for number in range(READ_AHEAD * 2)]
     async with engine.opened() as journal:
         for each in mails:
             await journal.append(each)
     async with engine.opened() as journal:
         statements: list[str] = []
-        journal._file._connection.set_trace_callback(statements.append)
+        file = journal._file if far else journal._near
+        file._connection.set_trace_callback(statements.append)
         assert await asyncio.gather(*map(journal.read, range(1, len(mails) + 1))) == mails
         assert len(statements) == 2
 

@@ -64,6 +64,8 @@ def examine(settings: ServiceSettings) -> Iterator[Finding]:
         yield _port(id_, each, running is not None)
         yield from _reach(id_, each)
         yield from _certificate(id_, each, data)
+    if settings.web.listen != "off":
+        yield _web(settings.web.listen, running is not None)
     for name, sink in settings.sinks.items():
         yield from _sink(name, sink)
 
@@ -257,6 +259,20 @@ def _certificate(id_: str, server: IoServerSettings, data: Path) -> Iterator[Fin
     said = f"ioservers.{id_}: the {'' if own else 'self-signed '}certificate is good until {expiry:%Y-%m-%d}"
     soon = own and expiry - EXPIRES_SOON < datetime.now(UTC)
     yield Finding("wrong" if soon else "ok", f"{said}: renew it" if soon else said)
+
+
+def _web(listen: str, running: bool) -> Finding:
+    host, _, number = listen.rpartition(":")
+    host, port = host.strip("[]"), int(number)
+    if running:
+        return _connect("web", host, port, "look at the server's log")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        return Finding("wrong", f"web: {listen}: {reason}; choose another with listen in [web], or --web")
+    return Finding("ok", f"web: {listen} is free and may be listened on")
 
 
 def _sink(name: str, sink: SinkSettings) -> Iterator[Finding]:

@@ -31,8 +31,7 @@ WORDS = ("subject", "sender", "recipient", "cc", "bcc", "reply_to", "message_id"
 COUNTED = 10_000
 """A search counts up to here: to look at a million hits takes longer than anybody waits for a page."""
 
-TOKENIZER = "unicode61 remove_diacritics 2"
-"""1, its default, leaves letters with two marks as they are: Vietnamese has them."""
+TOKENIZER = "unicode61"
 
 PORTION = 500
 """The most rows that one transaction removes, so that new mail does not wait for long."""
@@ -53,11 +52,8 @@ SCHEMA = Schema(
                 name text not null collate nocase, sequence integer not null,
                 primary key (name, sequence)) without rowid""",
             "create index tagged on tag (sequence)",
-            "create index attached on mail (sequence) where attachments > 0",
-            "create index inlined on mail (sequence) where inline > 0",
             f"create virtual table words using fts5 ({', '.join(WORDS)}, tokenize = '{TOKENIZER}')",
             "insert into words (words, rank) values ('automerge', 16)",  # 1.5 times as fast
-            *VOCABULARY,
             "create table state (position integer not null, total integer not null, unread integer not null)",
             "insert into state values (0, 0, 0)",
             """create trigger arrived after insert on mail begin
@@ -69,6 +65,13 @@ SCHEMA = Schema(
                 delete from card where sequence = old.sequence;
                 delete from words where rowid = old.sequence;
                 delete from tag where sequence = old.sequence; end""",
+        ),
+        (
+            "create index if not exists attached on mail (sequence) where attachments > 0",
+            "create index if not exists inlined on mail (sequence) where inline > 0",
+            *VOCABULARY,
+            "alter table state add column unlearnt integer not null default 0",
+            "update state set unlearnt = position",
         ),
     ),
 )
@@ -109,7 +112,7 @@ class IndexFile:
     def _open(self) -> sqlite3.Connection:
         connection = open_writer(self.path, SCHEMA, "NORMAL")
         with starting(self.path):
-            connection.execute("select position from state, word limit 1").fetchone()
+            connection.execute("select position from state").fetchone()
         self._vocabulary = Vocabulary(connection)
         return connection
 
@@ -128,6 +131,22 @@ class IndexFile:
             words = self._vocabulary.learn(text for row in new for text in row.words)
             db.execute("update state set position = max(position, ?)", (position,))
         self._vocabulary.remember(words)
+
+    def learn_older(self) -> bool:
+        """Take in the words of some mails of before there was a vocabulary; whether there may be more."""
+        with transaction(self._connection) as db:
+            (until,) = db.execute("select unlearnt from state").fetchone()
+            if not until:
+                return False
+            rows = db.execute(
+                f"select rowid, {', '.join(WORDS)} from words"  # noqa: S608  ours
+                " where rowid <= ? order by rowid desc limit ?",
+                (until, PORTION),
+            ).fetchall()
+            words = self._vocabulary.learn(text for row in rows for text in row[1:] if text)
+            db.execute("update state set unlearnt = ?", (rows[-1][0] - 1 if rows else 0,))
+        self._vocabulary.remember(words)
+        return bool(rows)
 
     def set_read(self, which: Which, read: bool) -> list[str]:
         """Mark; the IDs of those that it is news for, unless all were meant."""

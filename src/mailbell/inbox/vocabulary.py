@@ -21,8 +21,8 @@ import msgspec
 from mailbell.journal.files import execute_rows
 
 SCHEMA = (
-    "create table word (word text primary key) without rowid",
-    "create virtual table part using fts5 (word, tokenize = 'trigram', detail = 'none')",
+    "create table if not exists word (word text primary key) without rowid",
+    "create virtual table if not exists part using fts5 (word, tokenize = 'trigram', detail = 'none')",
 )
 MOST = 500
 """Words that a part may stand for; of one that is in more, the mails with words that begin so are found."""
@@ -48,9 +48,6 @@ _MARKS = str.maketrans(
 )
 """Combining marks that FTS5's tokenizer leaves out; others end a word."""
 
-_MARKED = "\u01e0\u01e1"
-"""A with a dot above and a macron: FTS5 leaves the marks on this one."""
-
 _WORD = re.compile(r"[^\W_]+")
 _BEGIN = re.compile(rf"((?:\D*\d){{{DIGITS}}})\D*\d")
 _MANY = re.compile(rf"(?:\D*\d){{{DIGITS}}}")
@@ -69,11 +66,12 @@ def _folded(text: str) -> str:
 def _fold(char: str) -> str:
     """What FTS5 folds to the same; a letter that is left as it is, always is that.
 
-    Latin letters lose their marks. SQLite knows the small letters of Unicode 6.1, Python the later ones too.
+    Latin letters lose a mark; with two of them they stay as they are. SQLite knows the small letters of
+    Unicode 6.1, Python the later ones too.
     """
-    base = unicodedata.normalize("NFD", char)[0]
-    if base.isascii() and char not in _MARKED:
-        return base.lower()
+    parts = unicodedata.normalize("NFD", char)
+    if parts[0].isascii() and len(parts) < 3:
+        return parts[0].lower()
     return char.lower() if unicodedata.ucd_3_2_0.category(char) in ("Lu", "Lt") else char
 
 

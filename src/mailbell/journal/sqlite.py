@@ -30,6 +30,9 @@ from mailbell.mail import Mail
 from mailbell.settings import JournalSettings
 
 RECENT_OCTETS = 32 * 2**20
+AT_HAND = 1000
+"""Mails back from the newest that are surely in the system's memory: reading them is no waiting."""
+
 WINDOW = 256
 
 T = TypeVar("T")
@@ -53,6 +56,7 @@ class SqliteJournal:
         self._clock = clock
         self._writing = writing
         self._file = file
+        self._near = MailReader(file.path)
         self._positions = positions
         self._last = writing.last_sequence
         self._consumers: dict[str, SqliteConsumer] = {}
@@ -60,6 +64,8 @@ class SqliteJournal:
         self._thread = ThreadPoolExecutor(1, "journal-reader")
         self._reading = asyncio.Lock()
         self._closed = False
+        self.on_broken: Callable[[JournalUnavailable], None] = lambda _: None
+        """Never called: a file of our own is not exchanged under us."""
 
     @classmethod
     async def open(cls, folder: DataFolder, settings: JournalSettings, clock: Clock | None = None) -> Self:
@@ -124,7 +130,7 @@ class SqliteJournal:
         """Return the first `limit` sequences with `after < sequence <= until` whose mail is here."""
         return [each.sequence for each in await self._read(self._file.oldest, after, until, limit)]
 
-    async def consumer(self, name: str) -> SqliteConsumer:
+    async def consumer(self, name: str, *, own: bool = False) -> SqliteConsumer:
         """Return the durable consumer of this name."""
         self._check_open()
         if name not in self._consumers:
@@ -177,6 +183,7 @@ class SqliteJournal:
         for consumer in self._consumers.values():
             consumer.close()
         await self._positions.close()
+        self._near.close()
         await self._run(self._file.close)
         self._thread.shutdown()
         await self._writing.close()
@@ -190,7 +197,12 @@ class SqliteJournal:
         return held
 
     async def _load(self, sequence: int) -> Mail:
-        found = await self._read(self._file.read, sequence)
+        """On the loop where that is quick: to hand it to a thread and back costs more than to read it."""
+        if sequence > self._last - AT_HAND:
+            with in_use(self._file.path):
+                found = self._near.read(sequence)
+        else:
+            found = await self._read(self._file.read, sequence)
         for each, mail in found:
             self._recent.add(each, mail)
         return found[0][1]

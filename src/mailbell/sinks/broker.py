@@ -1,7 +1,8 @@
-"""One connection to an MQTT broker: paho-mqtt in its own thread, seen from the event loop.
+"""One connection to an MQTT broker: paho-mqtt, driven by the event loop.
 
 It is made once and dies once. Nothing that was under way is carried over to the next one, and the broker is
-asked for a clean session: the journal is what remembers.
+asked for a clean session: the journal is what remembers. Only the connecting, which paho does in one go, is
+done in a thread; a thread for all the rest would cost more than it does, in handing the interpreter over.
 """
 
 import asyncio
@@ -23,11 +24,12 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from mailbell.errors import SinkUnavailable
+from mailbell.remote.tls import client_context
 from mailbell.settings import MqttSettings
-from mailbell.sinks.tls import client_context
 
 CONNECT_TIMEOUT = 10.0
 GOODBYE_TIMEOUT = 1.0
+TICK = 1.0
 
 QOS = 1
 MOST_UNACKNOWLEDGED = 1000
@@ -118,8 +120,9 @@ class Connection:
         self._queue: deque[tuple[Message, Answer]] = deque()
         self._waiting: dict[int, Answer] = {}
         self._most_waiting = MOST_UNACKNOWLEDGED
-        self._news: deque[Callable[[], None]] = deque()
-        self._woken = False
+        self._line: socket.socket | None = None
+        """What the loop watches."""
+        self._writing = False
         self._acknowledged = 0
         self._retains = True
         self._client = self._make_client(will)
@@ -145,6 +148,7 @@ class Connection:
         client.max_inflight_messages_set(0)  # it can't be told the broker's own limit later: we keep that
         client.connect_timeout = CONNECT_TIMEOUT
         client.on_socket_open = _no_delay
+        client.on_socket_close = self._on_socket_close
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
@@ -158,7 +162,7 @@ class Connection:
         host, port = str(parts.hostname), parts.port or _PORTS[parts.scheme]
         keepalive = min(math.ceil(self._settings.timeout), 65535)
         await asyncio.to_thread(self._client.connect, host, port, keepalive)
-        self._client.loop_start()
+        self._drive()
         answers: list[asyncio.Future[Any]] = [self._accepted, self.lost]
         await asyncio.wait(answers, timeout=CONNECT_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
         if not self._accepted.done():
@@ -186,8 +190,7 @@ class Connection:
         self._client.disconnect()
         if not self.lost.done():
             await asyncio.wait([self.lost], timeout=GOODBYE_TIMEOUT)
-        self._lose("closed")
-        await asyncio.to_thread(self._client.loop_stop)
+        self.cut("closed")
 
     def cut(self, why: str) -> None:
         """Close without a word."""
@@ -214,32 +217,69 @@ class Connection:
             return None
         return _EventId(message.id)
 
-    # What paho calls, in its own thread: each is passed on to the loop, many with one wake-up.
+    # Driving paho.
 
-    def _tell(self, news: Callable[[], None]) -> None:
-        self._news.append(news)
-        if not self._woken and not self._loop.is_closed():
-            self._woken = True
-            self._loop.call_soon_threadsafe(self._hear)
+    def _drive(self) -> None:
+        """From here on the loop reads and writes."""
+        self._line = cast("socket.socket", self._client.socket())
+        self._loop.add_reader(self._line, self._read)
+        self._client.on_socket_register_write = self._on_register_write
+        if self._client.want_write():
+            self._on_register_write(self._client, None, self._line)
+        self._tick()
 
-    def _hear(self) -> None:
-        self._woken = False  # before looking: what is appended after the last look wakes us again
-        while self._news:
-            self._news.popleft()()
+    def _read(self) -> None:
+        self._client.loop_read()
+        while isinstance(self._line, ssl.SSLSocket) and self._line.pending():
+            self._client.loop_read()  # what TLS has decrypted already, select() does not know of
+        if self._line is not None:
+            _acknowledge_at_once(self._line)
         self._send()
+
+    def _write(self) -> None:
+        """Send what there is; the rest when the socket takes more."""
+        self._writing = False
+        self._client.loop_write()
+        if self._line is not None and self._client.want_write():
+            self._writing = True
+            self._loop.add_writer(self._line, self._write_on)
+
+    def _write_on(self) -> None:
+        if self._line is not None:
+            self._loop.remove_writer(self._line)
+        self._write()
+
+    def _tick(self) -> None:
+        """Pings, and whether they are answered, are paho's care."""
+        if not self.lost.done():
+            self._client.loop_misc()
+            self._loop.call_later(TICK, self._tick)
+
+    # What paho calls.
+
+    def _on_register_write(self, _client: Client, _data: Any, _line: Any) -> None:
+        """There is something to send: with what else comes in this turn of the loop."""
+        if not self._writing:
+            self._writing = True
+            self._loop.call_soon(self._write)
+
+    def _on_socket_close(self, _client: Client, _data: Any, _line: Any) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            self._loop.remove_reader(line)
+            self._loop.remove_writer(line)
 
     def _on_connect(self, _c: Client, _u: Any, _f: Any, code: ReasonCode, properties: Any) -> None:
         most = getattr(properties, "ReceiveMaximum", MOST_UNACKNOWLEDGED)
         if getattr(properties, "MaximumQoS", QOS) < QOS:
             code = ReasonCode(PacketTypes.CONNACK, identifier=155)  # QoS not supported
-        self._tell(lambda: self._accept(code, min(most, MOST_UNACKNOWLEDGED), properties))
+        self._accept(code, min(most, MOST_UNACKNOWLEDGED), properties)
 
     def _on_disconnect(self, _c: Client, _u: Any, _f: Any, code: ReasonCode, _p: Any) -> None:
-        self._tell(lambda: self._lose(self._why(code)))
+        self._lose(self._why(code))
 
-    def _on_publish(self, client: Client, _u: Any, mid: int, code: ReasonCode, _p: Any) -> None:
-        _acknowledge_at_once(client.socket())
-        self._tell(lambda: self._answer(mid, code.value))
+    def _on_publish(self, _c: Client, _u: Any, mid: int, code: ReasonCode, _p: Any) -> None:
+        self._answer(mid, code.value)
 
     def _on_subscribe(self, _c: Client, _u: Any, _m: int, codes: list[ReasonCode], _p: Any) -> None:
         for code in codes:
@@ -248,10 +288,9 @@ class Connection:
                 logger.error("%s: the broker refuses a subscription: %s", self._settings.url, why)
 
     def _on_message(self, _c: Client, _u: Any, message: MQTTMessage) -> None:
-        said = Publish(message.topic, bytes(message.payload), message.retain)
-        self._tell(lambda: self._receive(said))
+        self._receive(Publish(message.topic, bytes(message.payload), message.retain))
 
-    # On the loop.
+    # What comes of it.
 
     def _accept(self, code: ReasonCode, most: int, able: Properties | None) -> None:
         self._most_waiting = most
@@ -307,12 +346,12 @@ class _EventId(Properties):
         return cast("bytes", object.__getattribute__(self, "packed"))
 
 
-def _acknowledge_at_once(line: Any) -> None:
+def _acknowledge_at_once(line: socket.socket) -> None:
     """Else a broker with Nagle's algorithm (mosquitto) holds its answer to our next message back for 40 ms.
 
-    Linux forgets it, so it is said for each answer; other systems wait.
+    Linux forgets it, so it is said each time that answers come; other systems wait.
     """
-    if line is not None and hasattr(socket, "TCP_QUICKACK"):
+    if hasattr(socket, "TCP_QUICKACK"):
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 

@@ -42,7 +42,7 @@ class Metrics:
                 "Connections of the last hour that brought no mail.",
                 sum(await engine.reception.refused()),
             ),
-            *await self._of_sinks(),
+            *self._of_sinks(),
         ]
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Gathered(found))
@@ -69,7 +69,7 @@ class Metrics:
                 family.add_metric([quantile], milliseconds / 1000)
             yield family
 
-    async def _of_sinks(self) -> list[Metric]:
+    def _of_sinks(self) -> list[Metric]:
         state = GaugeMetricFamily("mailbell_sink_state", "1: the sink is in it.", labels=["sink", "state"])
         figures: dict[str, GaugeMetricFamily | CounterMetricFamily] = {
             "lag": GaugeMetricFamily("mailbell_sink_lag", "Events to deliver.", labels=["sink"]),
@@ -82,7 +82,7 @@ class Metrics:
             ),
         }
         for name, delivery in self._engine.deliveries.items():
-            status = await status_of(name, delivery)
+            status = status_of(name, delivery)
             for each in STATES:
                 state.add_metric([name, each], status.state == each)
             for what, family in figures.items():

@@ -15,7 +15,7 @@ def routes(engine: Engine, streams: Streams) -> list[Route]:
     """Make the routes."""
     return [
         status.route(engine),
-        *Sinks(engine.journal, engine.deliveries).routes(),
+        *Sinks(engine.journal, engine.deliveries, engine.find).routes(),
         *sessions.routes(engine.reception),
         *Events(engine, streams).routes(),
         *Monitor(engine.tap, streams).routes(),
