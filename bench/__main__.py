@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-PARTS = ("smtp", "session", "journal", "convert", "mqtt", "inbox", "web", "delivery")
+PARTS = ("smtp", "session", "journal", "convert", "mqtt", "inbox", "web", "delivery", "cluster")
 
 
 def main() -> None:
