@@ -8,7 +8,7 @@ NPM := npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 ARGS ?=
 
 help:  ## what there is to call
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.run  ## run the quickstart: a listener on port 2525 and a script that reacts
 	@$(BIN)/mailbell serve -c examples/quickstart.toml $(ARGS)
@@ -30,7 +30,15 @@ faults: $(VENV)/.test  ## kills, full disks and fuzzing, for minutes
 
 bench: $(VENV)/.bench bench/node/node_modules/.package-lock.json  ## speed beside the peers, in under five minutes
 	@scripts/apt bench
+	@scripts/peers
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-full: ARGS := --full --publish $(ARGS)
+bench-full: bench  ## all benchmarks, into docs/benchmarks, in about an hour
+
+bench-check: $(VENV)/.bench  ## fails where this tree is slower than another commit (BASE=HEAD~1) by more than 15 %
+	@scripts/apt bench
+	@$(BIN)/python -m bench check $(ARGS)
 
 docs: $(VENV)/.docs  ## build the documentation's site into site/; a warning is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
@@ -65,4 +73,4 @@ $(VENV)/.%: requirements/%.txt $(VENV)/.project
 	@scripts/apt node
 	@if command -v npm >/dev/null; then echo "installing $<"; cd $* && $(NPM) && touch node_modules/.package-lock.json; fi
 
-.PHONY: help serve test check faults bench docs format lock clean
+.PHONY: help serve test check faults bench bench-full bench-check docs format lock clean

@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import time
 from base64 import encodebytes
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Iterator
 from typing import NamedTuple
 
 import uvloop
@@ -86,7 +86,7 @@ def send(port: int, mails: int, load: Load) -> Times | None:
         smtp_source(port, mails, load)
         return None
     times = Times()
-    on_uvloop(paced(port, mails, load, times) if load.rate else bursts(port, mails, load, times))
+    on_uvloop(paced(port, mails, load, times) if load.rate else bursts(port, iter(range(mails)), load, times))
     return times
 
 
@@ -112,9 +112,8 @@ async def paced(port: int, mails: int, load: Load, times: Times) -> None:
             sending.create_task(deliver(port, [mail(number, load)], times))
 
 
-async def bursts(port: int, mails: int, load: Load, times: Times) -> None:
+async def bursts(port: int, numbers: Iterator[int], load: Load, times: Times) -> None:
     """Clients that send one burst after the other; on `keep` a burst is one mail of an only connection."""
-    numbers = iter(range(mails))
 
     async def client() -> None:
         if load.keep:

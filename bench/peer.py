@@ -32,6 +32,9 @@ class Peer:
         self.port = free_port()
         # Not /tmp, which may be memory, where an fsync costs nothing.
         self.folder = Path(tempfile.mkdtemp(prefix="bench-", dir="/var/tmp"))
+        self.working = self.folder
+        """The folder that its processes are in, which their relative paths are below."""
+
         self.output = self.folder / "output"
 
     def command(self) -> list[str]:
