@@ -28,13 +28,15 @@ faults: $(VENV)/.test  ## kills, full disks and fuzzing, for minutes
 	@scripts/apt test
 	$(BIN)/pytest -m faults $(ARGS)
 
-bench: $(VENV)/.bench bench/node/node_modules/.package-lock.json  ## speed beside the peers, in under five minutes
-	@scripts/apt bench
-	@scripts/peers
+bench: .bench-ready  ## speed beside the peers, in under five minutes (ARGS=--publish puts it into docs/benchmarks)
 	@$(BIN)/python -m bench $(ARGS)
 
-bench-full: ARGS := --full --publish $(ARGS)
-bench-full: bench  ## all benchmarks, into docs/benchmarks, in about an hour
+bench-full: .bench-ready  ## all benchmarks, into docs/benchmarks
+	@$(BIN)/python -m bench --full --publish $(ARGS)
+
+.bench-ready: $(VENV)/.bench bench/node/node_modules/.package-lock.json
+	@scripts/apt bench
+	@scripts/peers
 
 bench-check: $(VENV)/.bench  ## fails where this tree is slower than another commit (BASE=HEAD~1) by more than 15 %
 	@scripts/apt bench
@@ -73,4 +75,4 @@ $(VENV)/.%: requirements/%.txt $(VENV)/.project
 	@scripts/apt node
 	@if command -v npm >/dev/null; then echo "installing $<"; cd $* && $(NPM) && touch node_modules/.package-lock.json; fi
 
-.PHONY: help serve test check faults bench bench-full bench-check docs format lock clean
+.PHONY: help serve test check faults bench bench-full .bench-ready bench-check docs format lock clean

@@ -75,7 +75,7 @@ def serving(*peers: Peer) -> Iterator[tuple[Peer, ...]]:
 
 
 def slower(what: str, peers: tuple[Peer, ...], rounds: int, share: float) -> bool:
-    """Load both in each round, the one that was last first in the next; whether the new one loses too much."""
+    """Load both in each round, in turns the one and the other first; whether the new one loses too much."""
     load, mails = LOADS[what]
     rates: dict[str, list[float]] = {peer.name: [] for peer in peers}
     for number in range(-1, rounds):

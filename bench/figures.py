@@ -87,7 +87,7 @@ def markdown(found: list[Result]) -> Iterator[str]:
     """Yield the lines of the page."""
     values = {name: each for result in found for name, each in result.figures.items()}
     yield "# The figures to reach\n"
-    yield "Each as the median of its rounds, with the least and the most. `make bench-full` measures all of them."
+    yield "Each is the median of its rounds, with the least and the most. `make bench-full` measures all."
     for title, figures in FIGURES.items():
         yield f"\n## {title}\n\n| | goal | measured | |\n| --- | ---: | ---: | --- |"
         yield from (row(figure, values) for figure in figures)
@@ -102,7 +102,8 @@ def row(figure: Figure, values: Mapping[str, list[float]]) -> str:
         return f"| {figure.what} | {figure.bound} | | not measured yet |"
     measured = values[figure.name]
     verdict = "reached" if figure.reached(measured) else "**not reached**"
-    return f"| {figure.what} | {figure.bound} | {spread(measured, form(figure.goal))} | {verdict} |"
+    shown = f"{spread(measured, form(figure.goal))} {figure.unit}"
+    return f"| {figure.what} | {figure.bound} | {shown} | {verdict} |"
 
 
 def form(goal: float) -> str:

@@ -6,6 +6,7 @@ can't do, attachments, bursts and a steady rate, comes from clients of our own, 
 
 import asyncio
 import functools
+import itertools
 import random
 import statistics
 import subprocess
@@ -119,7 +120,7 @@ async def bursts(port: int, numbers: Iterator[int], load: Load, times: Times) ->
         if load.keep:
             await deliver(port, (mail(number, load) for number in numbers), times)
             return
-        while burst := [number for number, _ in zip(numbers, range(load.burst), strict=False)]:
+        while burst := list(itertools.islice(numbers, load.burst)):
             await asyncio.gather(*(deliver(port, [mail(number, load)], times) for number in burst))
 
     async with asyncio.TaskGroup() as sending:

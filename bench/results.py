@@ -41,6 +41,8 @@ class Server(msgspec.Struct):
     remark: str = ""
     sent: int = 0
     taken: int | None = None
+    failed: bool = False
+    """Whether a load was given up, after which the count of what was sent is not known."""
 
 
 Runs = dict[str, dict[str, dict[str, list[float]]]]

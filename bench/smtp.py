@@ -4,13 +4,15 @@ All servers are up at once and idle but for the one that is measured. The runs g
 so that a change of the machine's mood meets all, and ratios are taken within a round. Read the ratios.
 """
 
+import subprocess
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from bench import results
 from bench.fsyncs import fsyncs
 from bench.load import KEPT, Load, Times, measured, on_uvloop, paced, percentiles, send
-from bench.peer import SECONDS, Peer, Unavailable
+from bench.peer import SECONDS, Peer, Unavailable, needed
 from bench.peers import MailbellScript
 from bench.report import report
 from bench.results import Result, Server
@@ -34,6 +36,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="about how long each run takes")
     parser.add_argument("--only", nargs="+", choices=SCENARIOS, help="of the scenarios these")
     given = parser.parse_args()
+    try:
+        needed("smtp-source")
+    except Unavailable as reason:
+        raise SystemExit(str(reason)) from None
     rounds, seconds = given.rounds or (7 if given.full else 3), given.seconds or (1.5 if given.full else 0.5)
     chosen = (
         SCENARIOS if given.full else {key: each._replace(peers=each.short) for key, each in SCENARIOS.items()}
@@ -47,9 +53,9 @@ def main() -> None:
         for peer in peers.values():
             if type(peer) is MailbellScript:
                 result.runs["script"] = {peer.name: script(peer, result)}
-    check(result)
     result.figures = figures(result)
     report(result, publish=given.publish)
+    check(result)
 
 
 def kinds(scenarios: dict[str, Scenario]) -> dict[type[Peer], None]:
@@ -85,14 +91,39 @@ def measure(
 ) -> None:
     """Warm each server up in each scenario, which shows how fast it is, then measure all in each round."""
     pairs = [(key, peers[kind]) for key, each in scenarios.items() for kind in each.peers if kind in peers]
-    plan = {(key, peer): planned(peer, scenarios[key].load, seconds, result) for key, peer in pairs}
+    plan = {}
+    for key, peer in pairs:
+        with given_up(peer, scenarios[key], result):
+            plan[key, peer] = planned(peer, scenarios[key].load, seconds, result)
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", flush=True)
         for (key, peer), mails in plan.items():
-            result.servers[peer.name].sent += mails
-            runs = result.runs.setdefault(key, {}).setdefault(peer.name, {})
-            for name, value in measured(peer, mails, scenarios[key].load).items():
-                runs.setdefault(name, []).append(value)
+            if not result.servers[peer.name].failed:
+                with given_up(peer, scenarios[key], result):
+                    note(result, key, peer, measured(peer, mails, scenarios[key].load))
+                    result.servers[peer.name].sent += mails
+    for runs in result.runs.values():
+        for name in [name for name in runs if result.servers[name].failed]:
+            del runs[name]
+
+
+def note(result: Result, key: str, peer: Peer, found: dict[str, float]) -> None:
+    runs = result.runs.setdefault(key, {}).setdefault(peer.name, {})
+    for name, value in found.items():
+        runs.setdefault(name, []).append(value)
+
+
+@contextmanager
+def given_up(peer: Peer, scenario: Scenario, result: Result) -> Iterator[None]:
+    """Leave a server out from here on that does not take a mail; without ours there is nothing to report."""
+    try:
+        yield
+    except (OSError, ExceptionGroup, subprocess.SubprocessError) as error:
+        if peer.name.startswith(OURS):
+            raise
+        result.servers[peer.name].failed = True
+        result.absent[peer.name] = f"did not take all mail ({scenario.title}): {error}"
+        print(f"left out: {peer.name}, which {result.absent[peer.name]}", flush=True)
 
 
 def planned(peer: Peer, load: Load, seconds: float, result: Result) -> int:
@@ -110,7 +141,9 @@ def planned(peer: Peer, load: Load, seconds: float, result: Result) -> int:
 def count_fsyncs(peers: list[Peer], result: Result) -> None:
     """Note how many fsyncs a mail takes, in a run of its own, for looking on is slow."""
     for peer in peers:
-        if peer.stores != "nowhere" and (found := fsyncs(peer, FSYNCS, KEPT)) is not None:
+        if peer.stores == "nowhere" or result.servers[peer.name].failed:
+            continue
+        if (found := fsyncs(peer, FSYNCS, KEPT)) is not None:
             result.servers[peer.name].sent += FSYNCS
             result.runs.setdefault("fsyncs", {})[peer.name] = {"fsyncs": [found / FSYNCS]}
 
@@ -142,7 +175,7 @@ def called(peer: MailbellScript, times: Times, began: int) -> dict[str, int]:
 def check(result: Result) -> None:
     """Every mail that was answered with a 250 must have been taken, as far as the server can be asked."""
     for name, server in result.servers.items():
-        if server.taken not in (None, server.sent):
+        if server.taken not in (None, server.sent) and not server.failed:
             raise SystemExit(
                 f"{name}: {server.sent} mails were sent, and it says that it has taken {server.taken}"
             )
