@@ -14,7 +14,7 @@ serve: $(VENV)/.run  ## run the quickstart: a listener on port 2525 and a script
 	@$(BIN)/mailbell serve -c examples/quickstart.toml $(ARGS)
 
 test: $(VENV)/.test tests/e2e/node/node_modules/.package-lock.json  ## run the tests (ARGS="tests/smtp -k pipelining" chooses)
-	@scripts/apt test
+	@scripts/apt test page
 	@$(BIN)/pytest -m "not faults" $(ARGS)
 
 check: $(VENV)/.check docs  ## format, lint, types, the layers of the house, the documentation's site

@@ -17,8 +17,14 @@ CALLS = ("fsync", "fdatasync", "sync_file_range", "msync", "syncfs", "sync")
 
 
 @contextlib.contextmanager
-def traced(root: int, calls: Sequence[str], file: Path, *options: str) -> Iterator[None]:
-    """Trace a process and its descendants, those to come included, into a file; at the end it is whole."""
+def traced(
+    root: int, calls: Sequence[str], file: Path, *options: str, killed: bool = False
+) -> Iterator[None]:
+    """Trace a process and its descendants, those to come included, into a file; at the end it is whole.
+
+    On `killed` they are all killed meanwhile, and strace ends with the last. Asked to let go of a process
+    that is just dying it would wait for ever.
+    """
     pids = family(root)
     which = [word for pid in sorted(pids) for word in ("-p", str(pid))]
     command = [needed("strace"), "-f", "-e", f"trace={','.join(calls)}", *options, "-o", str(file), *which]
@@ -26,9 +32,12 @@ def traced(root: int, calls: Sequence[str], file: Path, *options: str) -> Iterat
     try:
         await_attached(tracer, pids)
         yield
-    finally:
-        tracer.send_signal(signal.SIGINT)
+        if not killed:
+            tracer.send_signal(signal.SIGINT)
         tracer.wait(SECONDS)
+    finally:
+        tracer.kill()
+        tracer.wait()
 
 
 def await_attached(tracer: subprocess.Popen[bytes], pids: set[int]) -> None:

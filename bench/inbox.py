@@ -66,7 +66,7 @@ def searches() -> dict[str, Callable[[], str]]:
         "a rare word": lambda: next(rare),
         "a part of a word": lambda: next(insides),
         "three letters": lambda: next(short),
-        "one letter": lambda: "q",
+        "one letter": lambda: "s",
         "two words": lambda: f"{next(frequent)} {next(usual)}",
         "from:": lambda: "from:cam17@cams.lan",
         "a begin of words": lambda: "cam",

@@ -77,7 +77,8 @@ class Peer:
 
     def kill(self) -> None:
         """End it and its descendants with kill -9, at once."""
-        for pid in family(self.process.pid):
+        root = self.process.pid
+        for pid in [root, *family(root) - {root}]:  # the root first: it would start its descendants again
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
@@ -90,6 +91,9 @@ class Peer:
         return taken
 
     def remove(self) -> None:
+        """Remove its files, and its process should it still run."""
+        if hasattr(self, "process") and self.process.poll() is None:
+            self.kill()
         shutil.rmtree(self.folder)
 
     def wait_for_greeting(self) -> None:

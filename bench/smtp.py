@@ -129,7 +129,7 @@ def given_up(peer: Peer, scenario: Scenario, result: Result) -> Iterator[None]:
 def planned(peer: Peer, load: Load, seconds: float, result: Result) -> int:
     """Return how many mails make a run of about so many seconds."""
     if load.rate:
-        return int(load.rate * 3 * seconds)
+        return int(load.rate * 2 * seconds)
     few = max(load.clients * load.burst, WARM_UP * 1024 // max(load.octets, 1024))
     start = time.perf_counter()
     send(peer.port, few, load)

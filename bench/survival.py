@@ -42,7 +42,7 @@ def main() -> None:
     parser = results.options("survival", __doc__)
     parser.add_argument("--kills", type=int, help="how often mailbell with a script is killed")
     given = parser.parse_args()
-    kills, few = given.kills or (100 if given.full else 3), 10 if given.full else 2
+    kills, few = given.kills or (100 if given.full else 3), 10 if given.full else 1
     result = results.result("survival")
     for kind in PEERS:
         for what, end in (("kill", kill), ("power", cut)):
@@ -115,7 +115,7 @@ def cut(peer: Peer, numbers: Iterator[int]) -> set[str]:
         peer.settle()
         powerloss.copy(peer.folder, before)
         disk = powerloss.Disk(peer.folder, peer.working)
-        with traced(peer.process.pid, powerloss.CALLS, trace, *powerloss.OPTIONS):
+        with traced(peer.process.pid, powerloss.CALLS, trace, *powerloss.OPTIONS, killed=True):
             acknowledged = kill(peer, numbers)
         with trace.open(encoding="ascii") as lines:
             disk.play(powerloss.calls(lines))

@@ -22,7 +22,7 @@ from mailbell import __version__, systemd
 from mailbell.changes import changes
 from mailbell.clock import Clock, SystemClock
 from mailbell.delivery.keep import keep_running
-from mailbell.errors import ConfigError
+from mailbell.errors import ConfigError, MailbellError, StartupError
 from mailbell.journal.folder import DataFolder
 from mailbell.log import Log
 from mailbell.loops import loop_factory
@@ -64,9 +64,18 @@ async def _serve(settings: ServiceSettings, read: Read) -> None:
         if interval := systemd.watchdog_interval():
             keep_running(stack, "the watchdog", lambda: systemd.keep_watch(interval))
         systemd.notify("READY=1")
-        await stop.wait()
+        await _first(stop, app.failed)
         systemd.notify("STOPPING=1")
         logger.info("stopping")
+
+
+async def _first(stop: asyncio.Event, failed: asyncio.Future[None]) -> None:
+    """Wait to be stopped, or for the error that ends it."""
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait((stopping, failed), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if failed.done():
+        await failed
 
 
 async def _reload_when(asked: asyncio.Event, app: "App", read: Read) -> None:
@@ -118,6 +127,8 @@ class App:
         self.settings = settings
         self.receiving: Receiving
         self.delivering: Delivering | DeliveringProcess
+        self.failed: asyncio.Future[None]
+        """Ends with the error with which it can't go on, and a new start can."""
         self.url: str | None = None
         """Where the web server answers."""
         self.clock = clock or SystemClock()
@@ -127,6 +138,7 @@ class App:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> "App":
+        self.failed = asyncio.get_running_loop().create_future()
         async with AsyncExitStack() as stack:
             await self._start(stack)
             self._stack = stack.pop_all()
@@ -164,7 +176,13 @@ class App:
 
         writer = self.receiving.writer
         control = not self._embedded
-        return Delivering(self.settings, folder.path, self.receiving, writer, self.clock, control=control)
+        return Delivering(
+            self.settings, folder.path, self.receiving, writer, self.clock, self._failed, control=control
+        )
+
+    def _failed(self, error: MailbellError) -> None:
+        if not self.failed.done():
+            self.failed.set_exception(StartupError(str(error)))
 
     async def reload(self, settings: ServiceSettings) -> None:
         """Go on with these settings, as far as that needs no restart. No connection and no event is lost."""
@@ -183,7 +201,10 @@ class App:
         loop = type(asyncio.get_running_loop()).__module__.partition(".")[0]
         logger.info("mailbell %s, Python %s on %s", __version__, platform.python_version(), loop)
         for id_, server in self.receiving.servers.items():
-            logger.info("I/O server %s: SMTP on %s", id_, ", ".join(server.addresses))
+            where = ", ".join(server.addresses)
+            logger.info(
+                "I/O server %s: %s", id_, f"SMTP on {where}" if where else "closed until this node is active"
+            )
         for name, sink in self.settings.sinks.items():
             logger.info("sink %s: %s", name, sink.describe())
         if self.url is not None:

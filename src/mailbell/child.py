@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mailbell.clock import SystemClock
 from mailbell.delivering import Delivering
-from mailbell.errors import JournalError
+from mailbell.errors import JournalError, MailbellError
 from mailbell.link import Link
 from mailbell.log import Log
 from mailbell.loops import loop_factory
@@ -39,6 +39,10 @@ class RemoteReception:
         """Why no mail is taken at present."""
         found: str | None = await self._link.call("trouble")
         return found
+
+    async def ha_active(self, active: bool) -> None:
+        """This node has become the active one, or no longer is."""
+        await self._link.call("ha_active", active)
 
     async def sessions(self, limit: int, *, failed: bool) -> Sequence[Session]:
         """The last connections, newest first."""
@@ -98,6 +102,7 @@ class Child:
         self._link: Link
         self._writing: RemoteWriting
         self._delivering: Delivering
+        self._log: Log
         self._closed = False
 
     async def run(self, descriptor: int) -> bool:
@@ -114,12 +119,17 @@ class Child:
     async def start(self, settings: ServiceSettings, folder: Path, last_sequence: int) -> None:
         """See Delivering."""
         clock = SystemClock()
-        self._stack.enter_context(Log(settings.log, folder, clock))
+        self._log = self._stack.enter_context(Log(settings.log, folder, clock))
         self._writing = RemoteWriting(self._link, last_sequence)
         reception = RemoteReception(self._link)
-        self._delivering = Delivering(settings, folder, reception, self._writing, clock)
+        self._delivering = Delivering(settings, folder, reception, self._writing, clock, self._failed)
         await self._delivering.start()
         self._stack.push_async_callback(self._delivering.close)
+
+    def _failed(self, error: MailbellError) -> None:
+        """The parent starts another one, which begins with what is there then."""
+        self._log.stop()
+        os._exit(1)
 
     async def open(self, ioservers: Sequence[str]) -> str | None:
         """See Delivering."""

@@ -21,3 +21,9 @@ class SystemClock:
 
     monotonic = staticmethod(time.monotonic)
     time = staticmethod(time.time)  # the last, for it hides the module
+
+
+def steady() -> float:
+    """Seconds since the machine was started, for all of its processes alike, also those in which it slept."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)

@@ -1,24 +1,25 @@
 """The delivering half: from the journal to the sinks and the inbox, and what tells of it all: the API.
 
 ```
-SqliteJournal ─▶ Delivery of the Monitor (data points, IO MONITOR) ─▶ Delivery of each sink
-            └──▶ Inbox (index) ◀── WebServer, ControlSocket
+Journal ─▶ Delivery of the Monitor (data points, IO MONITOR) ─▶ Delivery of each sink
+      └──▶ Inbox (index) ◀── WebServer, ControlSocket
 ```
 """
 
 import asyncio
 import logging
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from mailbell import __version__
+from mailbell import __version__, node
 from mailbell.clock import Clock
 from mailbell.config import effective
+from mailbell.delivery.activity import Activity
 from mailbell.delivery.alignment import Alignment
 from mailbell.delivery.consumer import Delivery
 from mailbell.delivery.deliveries import Deliveries
@@ -26,12 +27,11 @@ from mailbell.delivery.feed import Feed
 from mailbell.delivery.keep import keep_running
 from mailbell.delivery.monitor import EVERYTHING, Monitor, Watermark
 from mailbell.delivery.pace import Pace
-from mailbell.errors import InboxUnavailable, ListenError, SinkUnavailable
+from mailbell.errors import InboxUnavailable, JournalUnavailable, ListenError, MailbellError, SinkUnavailable
 from mailbell.event.convert import Converted, ConvertOptions
 from mailbell.inbox.index import Inbox
 from mailbell.journal.base import Consumer
 from mailbell.journal.sqlite import SqliteJournal
-from mailbell.journal.writer import Writing
 from mailbell.reception import Reception
 from mailbell.scripting.state import IoState
 from mailbell.server.ioserver import hostname
@@ -40,6 +40,7 @@ from mailbell.settings import ServiceSettings, SinkSettings, SmtpSettings, WebSe
 from mailbell.sinks.base import Delivered
 
 if TYPE_CHECKING:
+    from mailbell.journal.jetstream import JetStreamJournal, Receives
     from mailbell.web.ports import Engine
     from mailbell.web.tap import Tap
 
@@ -61,17 +62,22 @@ class Delivering:
         settings: ServiceSettings,
         folder: Path,
         reception: Reception,
-        writing: Writing,
+        writing: "Receives",
         clock: Clock,
+        failed: Callable[[MailbellError], None],
         *,
         control: bool = True,
     ) -> None:
-        """`writing` is the journal's other half. `control`: with a socket for the command line."""
+        """`writing` is the journal's other half. `failed` is called when only a new start is of any help.
+
+        `control`: with a socket for the command line.
+        """
         self._settings = settings
         self._folder = folder
         self._reception = reception
         self._writing = writing
         self._clock = clock
+        self._failed = failed
         self._control = control
         self._state = IoState()
         self._stack = AsyncExitStack()
@@ -79,14 +85,16 @@ class Delivering:
         self.tap: Tap
         self._mark: Watermark
         self._monitor: Monitor
-        self.journal: SqliteJournal
+        self.journal: SqliteJournal | JetStreamJournal
+        self.activity: Activity
         self.deliveries: Deliveries
         self.inbox: Inbox | None = None
 
     async def start(self) -> None:
         """Take up the consumers: from here on no mail is missed. DataError when delivery.db is no use."""
         async with AsyncExitStack() as stack:
-            self.tap = stack.enter_context(_tap(self._clock))
+            if self._is_asked:
+                self.tap = stack.enter_context(_tap(self._clock))
             await self._start(stack)
             self._stack = stack.pop_all()
 
@@ -97,12 +105,19 @@ class Delivering:
         """
         for id_ in ioservers:
             await self.deliveries.listening(id_)
+        if not self._is_asked:
+            return None
         engine = self._engine()
         if self._control:
             await self._start_control(self._stack, engine)
         if self.inbox is None:
             return None
         return await self._start_web(self._stack, self.inbox, engine, ioservers[0])
+
+    @property
+    def _is_asked(self) -> bool:
+        """Whether anybody can ask. Else nothing of the API is imported, nor listens to the log."""
+        return self._control or self._settings.web.listen != "off"
 
     def stored(self, sequence: int) -> None:
         """Hear of the newest mail that is on stable storage."""
@@ -125,20 +140,24 @@ class Delivering:
     async def _start(self, stack: AsyncExitStack) -> None:
         """Each part is started after, and so stopped before, those that it needs."""
         settings = self._settings
-        self.journal = await SqliteJournal.beside(self._writing, self._folder, settings.journal, self._clock)
-        stack.push_async_callback(self.journal.close)
+        self.journal, self.activity = await node.open_delivering(
+            stack, settings, self._folder, self._writing, self._clock
+        )
+        self.journal.on_broken = self._failed
         # Asked for before the first trim, which would else not wait for it.
-        reader = await self.journal.consumer("inbox") if settings.web.listen != "off" else None
+        reader = await self.journal.consumer("inbox", own=True) if settings.web.listen != "off" else None
         await self._start_deliveries(stack)
         if reader is not None:
             self._start_inbox(stack, reader)
+        self.activity.hears.append(self._reception.ha_active)
+        keep_running(stack, "high availability", self.activity.run)
 
     async def _start_deliveries(self, stack: AsyncExitStack) -> None:
         settings = self._settings
         feed = self._feed = Feed(self.journal, _convert_options(settings))
         early = (id_ for id_, each in settings.ioservers.items() if each.startupevents)
         alignment = Alignment(["io", *settings.sinks], early)
-        first = await self.journal.consumer("io")
+        first = await self.journal.consumer("io", own=True)
         mark = self._mark = Watermark(lambda: first.position)
         self._monitor = Monitor(self._state, self._clock)
         monitor = Delivery(
@@ -153,11 +172,13 @@ class Delivering:
         )
         stack.push_async_callback(monitor.drain, STOP_MONITOR)
         keep_running(stack, "the IO MONITOR", monitor.run)
-        self.deliveries = Deliveries(self.journal, feed, alignment, self._clock, self._state, behind=mark)
+        self.deliveries = Deliveries(
+            self.journal, feed, alignment, self._clock, self._state, behind=mark, activity=self.activity
+        )
         stack.push_async_callback(self.deliveries.close)
         for name, each in settings.sinks.items():
             await self.deliveries.serve(name, each)
-        keep_running(stack, "alignment", lambda: _align(alignment))
+        keep_running(stack, "alignment", lambda: _align(self.activity, alignment))
         keep_running(stack, "retention", self._trim)
 
     def _start_inbox(self, stack: AsyncExitStack, consumer: Consumer) -> None:
@@ -187,9 +208,16 @@ class Delivering:
     def _engine(self) -> "Engine":
         """What delivers, for the API."""
         from mailbell.web.ports import Availability, Engine
+        from mailbell.web.times import moment_of
 
         async def availability() -> Availability:
-            return Availability(mode="single", active=self._state.active, node=None, since=None)
+            found = self.activity.lease.standing
+            if found.mode == "single":
+                return Availability(mode="single", active=True, node=None, since=None, holder=None)
+            since = moment_of(found.since)
+            return Availability(
+                mode=found.mode, active=found.active, node=found.node, since=since, holder=found.holder
+            )
 
         return Engine(
             version=__version__,
@@ -199,6 +227,7 @@ class Delivering:
             item=self._feed.item,
             deliveries=self.deliveries,
             reception=self._reception,
+            find=None if self.inbox is None else self.inbox.sequence_of,
             head=self._mark,
             arrivals=self._monitor,
             points=self._state.points,
@@ -255,7 +284,8 @@ class Delivering:
 
     async def _trim(self) -> None:
         while True:
-            await self.journal.trim()
+            with suppress(JournalUnavailable):  # a cluster without a quorum: mail stays, the next round comes
+                await self.journal.trim()
             if self.inbox is not None:
                 with suppress(InboxUnavailable):  # the inbox says so itself, and the next round makes it good
                     await self.inbox.follow_retention()
@@ -300,7 +330,8 @@ def _convert_options(settings: ServiceSettings) -> dict[str, ConvertOptions]:
     }
 
 
-async def _align(alignment: Alignment) -> None:
+async def _align(activity: Activity, alignment: Alignment) -> None:
+    await activity.until_active()  # until then only scripts come up
     late = await alignment.run()
     if late:
         logger.error("not every sink came up in time; events flow without %s", ", ".join(late))

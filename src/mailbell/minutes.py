@@ -10,11 +10,14 @@ class Minutes:
     def __init__(self) -> None:
         self._counts = [0] * HOUR
         self._newest = 0
+        self.total = 0
+        """Since the start."""
 
     def add(self, now: float, count: int = 1) -> None:
         """Count something that happens now."""
         self._advance(now)
         self._counts[self._newest % HOUR] += count
+        self.total += count
 
     def last_hour(self, now: float) -> list[int]:
         """Sixty counts, oldest first; the last one is of the minute under way."""

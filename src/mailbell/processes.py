@@ -17,8 +17,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mailbell.errors import JournalError, MailbellError, StartupError
+from mailbell.errors import MailbellError, StartupError
 from mailbell.journal.folder import DataFolder
+from mailbell.journal.writer import Writer
 from mailbell.link import Link, LinkLost
 from mailbell.receiving import Receiving
 from mailbell.settings import ServiceSettings
@@ -57,12 +58,14 @@ class DeliveringProcess:
         self._ioservers: Sequence[str] = ()
         self._process: asyncio.subprocess.Process
         self._link: Link
+        self._begun = False
+        """Is there a child that has taken up its work?"""
+        self._changing = asyncio.Lock()
         self._keeping: list[asyncio.Task[None]] = []
         self._forward: _Forward | None = None
 
     async def start(self) -> None:
         """Start the child and have it take up the consumers; StartupError as it says it."""
-        await self._spawn()
         try:
             await self._begin()
         except BaseException:
@@ -77,19 +80,20 @@ class DeliveringProcess:
         except LinkLost as error:
             raise StartupError(f"the delivering process has ended: {error}") from error
         self._keeping = [asyncio.create_task(work()) for work in (self._keep, self._tell_trouble)]
-        self._forward = _Forward(lambda *line: self._link.tell(*line))
+        self._forward = _Forward(self._tell)
         logging.getLogger("mailbell").addHandler(self._forward)
         return url
 
     def stored(self, sequence: int) -> None:
         """Tell of the newest mail that is on stable storage."""
-        self._link.tell("stored", sequence)
+        self._tell("stored", sequence)
 
     async def use(self, settings: ServiceSettings) -> None:
         """Have it go on with these settings."""
-        self._settings = settings
-        with contextlib.suppress(LinkLost):  # the next child begins with them
-            await self._link.call("use", settings)
+        async with self._changing:
+            self._settings = settings
+            with contextlib.suppress(LinkLost):  # the next child begins with them
+                await self._link.call("use", settings)
 
     async def close(self) -> None:
         """Let what is in flight finish, and the child end."""
@@ -116,10 +120,13 @@ class DeliveringProcess:
 
     def _handlers(self) -> dict[str, Callable[..., Any]]:
         it, writer = self._receiving, self._receiving.writer
+        own: dict[str, Callable[..., Any]] = (
+            {"remove": writer.remove, "shrink": writer.shrink} if isinstance(writer, Writer) else {}
+        )
         return {
+            **own,
             "append": writer.append,
-            "remove": writer.remove,
-            "shrink": writer.shrink,
+            "ha_active": it.ha_active,
             "ioservers": it.ioservers,
             "trouble": it.trouble,
             "sessions": lambda limit, failed: it.sessions(limit, failed=failed),
@@ -130,35 +137,44 @@ class DeliveringProcess:
         }
 
     async def _begin(self) -> None:
+        """A new child, that has taken up its work."""
+        await self._spawn()
         last = self._receiving.writer.last_sequence
         try:
             await self._link.call("start", self._settings, self._folder.path, last)
         except LinkLost as error:
             raise StartupError("the delivering process does not start; see the lines above") from error
+        self._begun = True
         self.stored(self._receiving.writer.last_sequence)  # what came meanwhile
+
+    def _tell(self, name: str, *what: object) -> None:
+        """A child that is just starting can't hear; it is told all when it has."""
+        if self._begun:
+            self._link.tell(name, *what)
 
     async def _keep(self) -> None:
         """Have one that lives."""
         while True:
             await self._link.lost()
+            self._begun = False
             status = await self._process.wait()
             logger.error("the delivering process has died (status %d); it is started again", status)
             await asyncio.sleep(AGAIN)
-            try:
-                await self._spawn()
-                await self._begin()
-                await self._link.call("open", self._ioservers)
-            except (MailbellError, OSError) as error:
-                logger.error("delivering: %s", error)
-                await self._end()
+            async with self._changing:
+                try:
+                    await self._begin()
+                    await self._link.call("open", self._ioservers)
+                except (MailbellError, OSError) as error:
+                    logger.error("delivering: %s", error)
+                    await self._end()
 
     async def _tell_trouble(self) -> None:
-        told: JournalError | None = None
+        told: tuple[Link, str] | None = None
         while True:
             trouble = self._receiving.writer.trouble
-            if str(trouble) != str(told):
-                told = trouble
-                self._link.tell("trouble", trouble)
+            if self._begun and told != (self._link, str(trouble)):
+                told = self._link, str(trouble)
+                self._tell("trouble", trouble)
             await asyncio.sleep(LOOK_EVERY)
 
     async def _end(self) -> None:

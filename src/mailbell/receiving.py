@@ -1,13 +1,18 @@
 """The receiving half: the I/O servers, and the writer of the journal that they hand mail to."""
 
+import asyncio
+import logging
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from mailbell import node
 from mailbell.clock import Clock
+from mailbell.errors import ListenError
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.writer import Writer
 from mailbell.login.users import Authenticator, Users
@@ -18,7 +23,12 @@ from mailbell.server.tls import TlsContext, certificate_of
 from mailbell.server.transcript import Transcripts
 from mailbell.settings import ChaosRule, ChaosSettings, IoServerSettings, ServiceSettings
 
+if TYPE_CHECKING:
+    from mailbell.journal.publisher import Publisher
+
 Take = Callable[[str, int], Sequence[socket.socket]]
+
+logger = logging.getLogger("mailbell")
 
 STOP = 5.0
 """Seconds that messages under way have to finish on stop."""
@@ -34,24 +44,26 @@ class Receiving:
         self.transcripts = Transcripts(clock)
         self._budget = Budget(settings.memory)
         self._listening = AsyncExitStack()
+        self._active = settings.journal.engine == "sqlite"  # on its own a node is always the active one
+        self._changing = asyncio.Lock()
         self.servers: dict[str, IoServer] = {}
-        self.writer: Writer
+        self.writer: Writer | Publisher
 
     async def open(self) -> None:
-        """Open the journal for writing; DataError when it is no use."""
-        self.writer = await Writer.open(self._folder, self._clock)
+        """Open the journal for writing; StartupError when it is no use."""
+        self.writer = await node.open_receiving(self._settings, self._folder, self._clock)
 
     async def listen(self, take: Take = lambda _id, _port: ()) -> None:
         """Take mail; ListenError, with nothing left open, when a port can't be had.
 
         `take` gives the sockets that were handed over for an I/O server, if any were.
         """
-        async with AsyncExitStack() as stack:
+        async with self._changing, AsyncExitStack() as stack:
             for id_, settings in self._settings.ioservers.items():
-                server = self._make_server(id_, settings)
-                await server.start(take(id_, settings.port))
+                server = self.servers[id_] = self._make_server(id_, settings)
                 stack.push_async_callback(server.stop, STOP)
-                self.servers[id_] = server
+                if self._active or not settings.shutdown_when_inactive:
+                    await server.start(take(id_, settings.port))
             self._listening = stack.pop_all()
 
     def use(self, settings: ServiceSettings) -> None:
@@ -86,6 +98,26 @@ class Receiving:
         return TlsContext(certificate, settings.tls_min)
 
     # Questions and wishes of the other half.
+
+    async def ha_active(self, active: bool) -> None:
+        """Open the I/O servers with `shutdown_when_inactive`, or close them."""
+        async with self._changing:
+            self._active = active
+            for server in self.servers.values():
+                if server.settings.shutdown_when_inactive and server.listens is not active:
+                    await (self._open(server) if active else self._shut(server))
+
+    async def _open(self, server: IoServer) -> None:
+        try:
+            await server.start()
+        except ListenError as error:  # the others listen, and this one is tried when we are active again
+            logger.error("%s", error)
+        else:
+            logger.info("I/O server %s: SMTP on %s", server.id, ", ".join(server.addresses))
+
+    async def _shut(self, server: IoServer) -> None:
+        await server.stop(STOP)
+        logger.info("I/O server %s: closed, another node is active", server.id)
 
     async def ioservers(self) -> Sequence[IoServerStatus]:
         """How each I/O server is doing."""

@@ -60,6 +60,10 @@ class Reception(Protocol):
         """Why no mail is taken at present; None: it is."""
         ...
 
+    async def ha_active(self, active: bool) -> None:
+        """This node has become the active one, or no longer is: some I/O servers open or close with that."""
+        ...
+
     async def sessions(self, limit: int, *, failed: bool) -> Sequence[Session]:
         """The last connections without lines, newest first; `failed`: those only that brought no mail."""
         ...

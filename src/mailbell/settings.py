@@ -167,7 +167,8 @@ HttpUrl = Annotated[str, Meta(extra={"check": _url("https://host/path", "http", 
 MqttUrl = Annotated[str, Meta(extra={"check": _mqtt_url})]
 Topic = Annotated[str, Meta(max_length=200, extra={"check": _topic})]
 SomeUrl = Annotated[str, Meta(extra={"check": _some_url})]
-NatsUrl = Annotated[str, Meta(extra={"check": _url("nats://host:4222", "nats", "tls")})]
+_NATS_URL = _url("nats://host:4222", "nats", "tls")
+NatsUrl = Annotated[str, Meta(extra={"check": _NATS_URL})]
 WebhookKey = Annotated[str, Meta(extra={"check": _webhook_key})]
 HeaderValue = Annotated[str, Meta(extra={"check": _header_value})]
 SourceNetwork = Annotated[str, Meta(extra={"check": _source})]
@@ -315,16 +316,110 @@ class IoServerSettings(Settings, frozen=True, kw_only=True):
             )
 
 
+def _nats_urls(value: str) -> None:
+    for each in value.split(","):
+        _NATS_URL(each.strip())
+
+
+def _subject_token(value: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,60}", value):
+        raise ValueError("expected up to 60 of A-Z, a-z, 0-9, _ and -")
+
+
+def _lease(value: float) -> None:
+    if not 1 <= value <= 3600:
+        raise ValueError('expected "1s" to "1h"')
+
+
+NatsUrls = Annotated[str, Meta(extra={"check": _nats_urls})]
+SubjectToken = Annotated[str, Meta(extra={"check": _subject_token})]
+
+
 class JournalSettings(Settings, frozen=True, kw_only=True):
     """The journal: where mail is kept until every sink has it, and for as long after as is asked for."""
 
-    engine: Annotated[Literal["sqlite"], Meta(description="The storage engine.")] = "sqlite"
+    engine: Annotated[
+        Literal["sqlite", "jetstream"],
+        Meta(description="sqlite: files in the data folder; jetstream: a stream that several nodes share."),
+    ] = "sqlite"
+    url: Annotated[
+        tuple[NatsUrls, ...],
+        Meta(description="jetstream: NATS servers, `nats://host:port` or `tls://…`; a list, or with commas."),
+    ] = ()
+    stream: Annotated[
+        SubjectToken,
+        Meta(description="The stream's name, and what those beside it and all subjects start with."),
+    ] = "MAILBELL"
+    replicas: Annotated[
+        Literal[1, 3, 5],
+        Meta(description="How many NATS servers hold each mail; one is lost with its server."),
+    ] = 3
+    synced: Annotated[
+        bool,
+        Meta(description="true: with one replica, the server has `sync_interval: always`; no warning then."),
+    ] = False
+    user: Annotated[str, Meta(description="The NATS user; empty: none.")] = ""
+    password: Annotated[str, Meta(description="The user's password.")] = ""
+    token: Annotated[str, Meta(description="The token, for servers that ask for one.")] = ""
+    nkey: Annotated[PemPath | None, Meta(description="A file with the seed of an NKey.")] = None
+    credentials: Annotated[
+        PemPath | None, Meta(description="A credentials file (JWT and seed), as nsc makes it.")
+    ] = None
+    ca: CaPath = None
+    certificate: Annotated[PemPath | None, Meta(description="The client's certificate chain, PEM.")] = None
+    key: Annotated[PemPath | None, Meta(description="The client's private key, PEM.")] = None
     max_age: Annotated[Duration, Meta(description="Delivered mail older than this is removed; 0: never.")] = (
         Duration(30 * 86400)
     )
     max_size: Annotated[
         Size, Meta(description="Delivered mail is removed, oldest first, above this size; 0: no limit.")
     ] = Size(10 * 2**30)
+
+    def __post_init__(self) -> None:
+        clustered = self.engine == "jetstream"
+        given = [each for each in CLUSTERED if getattr(self, each)]
+        if not clustered and given:
+            raise ValueError(f'{", ".join(given)}: only with engine = "jetstream"')
+        if clustered and not self.url:
+            raise ValueError('engine = "jetstream" needs url, such as url = "nats://host:4222"')
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together: give both, or none")
+        ways = [name for name in ("user", "token", "nkey", "credentials") if getattr(self, name)]
+        if len(ways) > 1:
+            raise ValueError(f"{' and '.join(ways)}: one way to log in is enough")
+        if self.password and not self.user:
+            raise ValueError("password needs user")
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The URLs, each for itself."""
+        return tuple(each.strip() for urls in self.url for each in urls.split(","))
+
+
+CLUSTERED = ("url", "user", "password", "token", "nkey", "credentials", "ca", "certificate", "key", "synced")
+
+
+class HaSettings(Settings, frozen=True, kw_only=True):
+    """High availability, with `engine = "jetstream"`: who delivers, and when another takes over."""
+
+    mode: Annotated[
+        Literal["active-standby", "all-active"],
+        Meta(description="One node delivers and the others stand by, or all share the work."),
+    ] = "active-standby"
+    lease: Annotated[
+        Duration,
+        Meta(
+            extra={"check": _lease},
+            description="A node that is not heard of for so long is no longer active; another takes over.",
+        ),
+    ] = Duration(10)
+    node: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9_-]{0,60}$",
+            description="This node's name, its own among the nodes; empty: the machine's.",
+        ),
+    ] = ""
 
 
 class LogSettings(Settings, frozen=True, kw_only=True):
@@ -389,14 +484,14 @@ class WebSettings(Settings, frozen=True, kw_only=True):
             raise ValueError("certificate and key go together: give both, or none")
         if self.certificate is not None and not self.tls:
             raise ValueError("certificate and key are for TLS: set tls = true, or remove them")
-        if not (self.insecure or self.users or self.listen == "off" or _is_loopback(self.listen)):
+        if not (self.insecure or self.users or self.listen == "off" or is_loopback(self.listen)):
             raise ValueError(
                 f'listen = "{self.listen}": whoever reaches this address could read all mail; give users, '
                 "listen on 127.0.0.1, or write insecure = true"
             )
 
 
-def _is_loopback(listen: str) -> bool:
+def is_loopback(listen: str) -> bool:
     """Whether only this machine reaches it."""
     host = listen.rpartition(":")[0].strip("[]")
     return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -744,6 +839,7 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     )
     ioservers: dict[str, IoServerSettings] = {}
     journal: JournalSettings = JournalSettings()
+    ha: HaSettings = HaSettings()
     log: LogSettings = LogSettings()
     web: WebSettings = WebSettings()
     memory: Annotated[
@@ -758,3 +854,15 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
         ),
     ] = 2
     sinks: dict[str, AnySink] = {}
+
+    def __post_init__(self) -> None:
+        if self.journal.engine == "sqlite" and self.ha != HaSettings():
+            raise ValueError(
+                '[ha] is for several nodes that share a journal: set journal.engine = "jetstream"'
+            )
+        ordered = [name for name, each in self.sinks.items() if each.ordered]
+        if self.ha.mode == "all-active" and ordered:
+            raise ValueError(
+                f'sinks.{ordered[0]}: ordered = true needs ha.mode = "active-standby": '
+                "with all-active, several nodes deliver at once"
+            )

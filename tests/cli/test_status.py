@@ -10,6 +10,7 @@ from mailbell.cli.main import commands
 from tests.e2e.test_reload import one
 from tests.service import Service, serving
 from tests.sinks.receiver import Receiver, answer, receiving
+from tests.tools import free_port
 
 HOOK = '[web]\nlisten = "off"\n[sinks.hook]\ntype = "webhook"\nurl = "{}"\nretry_for = 0\n'
 
@@ -65,6 +66,20 @@ async def test_what_is_parked_is_sent_again(tmp_path: Path) -> None:
         assert (await run(tmp_path, "replay", "hook", "--id", "1")).exit_code == 0
         await until(tmp_path, delivered=3)
         assert len(receiver.requests) == 4
+        unknown = await run(tmp_path, "replay", "hook", "--id", "01a21354-5579-77fc-b194-cb55816d95e7")
+        assert unknown.exit_code == 1
+        assert "the inbox, which is off" in unknown.stderr
+
+
+async def test_an_event_by_its_id(tmp_path: Path) -> None:
+    hook = HOOK.replace("off", f"127.0.0.1:{free_port()}")
+    async with receiving() as receiver, serving(tmp_path, hook.format(receiver.url)) as service:
+        await one(service, "again")
+        await until(tmp_path, delivered=1)
+        id_ = json.loads(receiver.requests[0].body)["id"]
+        assert (await run(tmp_path, "replay", "hook", "--id", id_)).exit_code == 0
+        await until(tmp_path, delivered=2)
+        assert (await run(tmp_path, "replay", "hook", "--id", "0" + id_[1:-1])).exit_code == 1
 
 
 async def test_paused_and_resumed(tmp_path: Path) -> None:

@@ -354,7 +354,7 @@ async def test_a_journal_that_can_not_be_read_for_a_moment_loses_nothing(
     await journal.append(mail("a"))
     await sink.has("a")
     await settled(delivery)
-    assert "mail 1 could not be prepared" in caplog.text
+    assert "mail 1 is tried again in 0 s: journal.db: disk I/O error" in caplog.text
     assert (delivery.tally.retried, delivery.tally.delivered) == (1, 1)
 
 

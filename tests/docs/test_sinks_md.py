@@ -19,8 +19,8 @@ from mailbell.scripting.state import IoState
 from mailbell.settings import AnySink
 from mailbell.sinks import registry
 from mailbell.sinks.base import Delivered, Sink
+from tests.natsd import connected, running
 from tests.sinks.conftest import certified
-from tests.sinks.natsd import connected, running
 from tests.sinks.receiver import receiving
 from tests.sinks.test_smtp import check_password, relaying
 from tests.tools import ROOT

@@ -107,3 +107,33 @@ async def test_all_in_one_process(tmp_path: Path) -> None:
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
     assert not [each for each in children if b"mailbell.child" in Path(f"/proc/{each}/cmdline").read_bytes()]
     assert await service.stop() == 0
+
+
+async def test_it_dies_under_load_and_nothing_is_lost(tmp_path: Path) -> None:
+    async with serving(tmp_path, SINK, "threads = 8", **SCRIPT) as service:
+        sent: list[str] = []
+
+        async def load(name: str) -> None:
+            for number in range(100):
+                await send(service, f"{name}-{number}")
+                sent.append(f"{name}-{number}")
+
+        loads = [asyncio.create_task(load(name)) for name in "abcd"]
+        for number in range(1, 4):
+            await service.line("got a-", count=number)
+            os.kill(delivering(service), signal.SIGKILL)
+            await service.line("it is started again", count=number)
+            await until_there(service)
+        await asyncio.gather(*loads)
+        for subject in sent:
+            await service.line(f"got {subject}$")
+        assert not [line for line in service.lines if "Traceback" in line]
+
+
+async def until_there(service: Service) -> None:
+    """Wait until there is a delivering process again."""
+    parent = service.process.pid
+    children = Path(f"/proc/{parent}/task/{parent}/children")
+    async with asyncio.timeout(PATIENCE):
+        while not children.read_text():  # noqa: ASYNC110  /proc
+            await asyncio.sleep(0.01)

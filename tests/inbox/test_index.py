@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mailbell.inbox import store
 from mailbell.inbox.index import Inbox
 from mailbell.mailbox import Arrived, Change, Deleted, Pruned, Search, Truncated, Updated
 from mailbell.settings import Duration, JournalSettings
@@ -275,3 +276,25 @@ async def test_a_disk_that_is_full_for_a_while(house: House, monkeypatch: pytest
         async with asyncio.timeout(10):
             while len(await subjects(inbox)) < 4:
                 await inbox.counts()
+
+
+@pytest.mark.parametrize("counted", [3, 7, 10_000])
+async def test_the_pages_of_a_search_go_on_where_its_count_ends(
+    house: House, monkeypatch: pytest.MonkeyPatch, counted: int
+) -> None:
+    monkeypatch.setattr(store, "COUNTED", counted)
+    async with house.inbox() as inbox:
+        for number in range(7):
+            await house.journal.append(mail(f"n{number}", at=NOW + number))
+        await inbox.set_read([(await inbox.page(limit=1)).entries[0].summary.id], True)
+        for search in (Search("motion"), Search("motion is:unread"), Search("larger:1")):
+            found = [each for each in range(6, -1, -1) if search.text != "motion is:unread" or each < 6]
+            for start in (0, 1, 3, 6, 9):
+                for limit in (0, 1, 2, 3, 9):
+                    page = await inbox.page(search, start=start, limit=limit)
+                    shown = found[start : start + limit if limit else None]
+                    assert [each.summary.subject for each in page.entries] == [f"n{each}" for each in shown]
+                    assert page.count == min(len(found), counted)
+                    assert page.unread == min(len([each for each in found[:counted] if each < 6]), counted)
+        before = await inbox.page(Search("motion"), before=NOW + 2)
+        assert [each.summary.subject for each in before.entries] == ["n1", "n0"]

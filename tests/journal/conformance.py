@@ -69,6 +69,14 @@ async def fetch_all(consumer: Consumer, engine: Engine, ordered: bool = False) -
     return claims
 
 
+async def fetch_first(consumer: Consumer, count: int) -> list[Claim]:
+    """Fetch so many, in however many portions they come."""
+    claims: list[Claim] = []
+    while len(claims) < count:
+        claims += await consumer.fetch(count - len(claims))
+    return claims
+
+
 async def fetch_some(consumer: Consumer, engine: Engine, ordered: bool = False) -> Sequence[Claim]:
     try:
         async with asyncio.timeout(engine.quiet):
@@ -147,8 +155,12 @@ async def fetch_waits_for_mail_and_keeps_to_its_limit(engine: Engine) -> None:
         await append(journal, 1)
         assert await waiting == [Claim(1)]
         await append(journal, 3)
-        assert sequences(await consumer.fetch(2)) == [2, 3]
-        assert sequences(await consumer.fetch(2)) == [4]
+        came: list[int] = []
+        while len(came) < 3:
+            some = sequences(await consumer.fetch(2))
+            assert 1 <= len(some) <= 2
+            came += some
+        assert came == [2, 3, 4]
 
 
 async def a_cancelled_fetch_claims_nothing(engine: Engine) -> None:
@@ -184,7 +196,8 @@ async def unanswered_claims_come_again(engine: Engine) -> None:
     async with opened(engine) as journal:
         consumer = await journal.consumer("a")
         assert consumer.lag == 3
-        assert await fetch_all(consumer, engine) == [Claim(1), Claim(3), Claim(4)]
+        again = await fetch_all(consumer, engine)
+        assert sorted(again, key=lambda claim: claim.sequence) == [Claim(1), Claim(3), Claim(4)]
 
 
 async def a_retry_comes_when_it_is_due_and_holds_nothing_up(engine: Engine) -> None:
@@ -308,10 +321,11 @@ async def how_it_stands_with_each_event(engine: Engine) -> None:
     async with opened(engine) as journal:
         consumer = await journal.consumer("a")
         await append(journal, 5)
-        settled, waiting, parked, _ = await consumer.fetch(4)
+        settled, waiting, parked, _ = await fetch_first(consumer, 4)
         consumer.ack(settled)
         consumer.retry(waiting, engine.clock.time() + 10, "busy")
         consumer.park(parked, "never")
+        assert consumer.parked_count == 1
         states = [consumer.state(sequence) for sequence in range(1, 6)]
         assert states == ["settled", "waiting", "parked", "pending", "pending"]
         assert await consumer.fate(1) == Fate(state="settled")
@@ -319,6 +333,7 @@ async def how_it_stands_with_each_event(engine: Engine) -> None:
     async with opened(engine) as journal:
         consumer = await journal.consumer("a")
         assert [consumer.state(sequence) for sequence in range(1, 6)] == states
+        assert consumer.parked_count == 1
         now = engine.clock.time()
         fate = await consumer.fate(2)
         assert (fate.state, fate.attempts, fate.reason) == ("waiting", 1, "busy")
@@ -339,7 +354,7 @@ async def settled_and_waiting_events_are_replayed_at_once(engine: Engine) -> Non
     async with opened(engine) as journal:
         consumer = await journal.consumer("a")
         await append(journal, 4)
-        claims = await consumer.fetch(3)
+        claims = await fetch_first(consumer, 3)
         consumer.ack(claims[0])
         consumer.retry(claims[1], engine.clock.time() + 3600, "busy")
         await consumer.replay([1, 2, 3, 4, 5])

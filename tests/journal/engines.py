@@ -1,12 +1,16 @@
 """The engines that the journal's tests run on, and what they need."""
 
+import asyncio
+import secrets
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from mailbell.journal.folder import DataFolder
+from mailbell.journal.jetstream import JetStreamJournal
 from mailbell.journal.sqlite import SqliteJournal
 from mailbell.journal.writer import Writer
 from mailbell.settings import Duration, JournalSettings, Size
@@ -98,3 +102,42 @@ def writer(journal: SqliteJournal) -> Writer:
 def connection(journal: SqliteJournal) -> sqlite3.Connection:
     """The one that writes mail."""
     return writer(journal)._file._connection
+
+
+class JetStreamEngine:
+    """See conformance.Engine. Each has a stream of its own on the server."""
+
+    quiet = 0.25
+
+    def __init__(self, url: str, **settings: Any) -> None:
+        self.clock = HandClock()
+        self.url = url
+        given: dict[str, Any] = {
+            "engine": "jetstream",
+            "url": (url,),
+            "stream": f"T{secrets.token_hex(6)}",
+            "replicas": 1,
+            "synced": True,
+            "max_age": Duration(86400),
+            "max_size": Size(0),
+        }
+        self.settings = JournalSettings(**(given | settings))
+
+    async def open(self, **how: Any) -> JetStreamJournal:
+        return await JetStreamJournal.open(self.settings, self.clock, **({"patience": 3.0} | how))
+
+    @asynccontextmanager
+    async def opened(self, **how: Any) -> AsyncIterator[JetStreamJournal]:
+        journal = await self.open(**how)
+        try:
+            yield journal
+        finally:
+            await journal.close()
+
+    async def elapse(self, seconds: float) -> None:
+        """The server goes by a clock of its own: so what it has been told just now has to be there first."""
+        await asyncio.sleep(0.1)
+        self.clock.turn(seconds)
+
+    def set_clock_back(self, seconds: float) -> None:
+        self.clock.wall -= seconds

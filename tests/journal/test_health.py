@@ -12,7 +12,7 @@ from mailbell.journal import mails
 from mailbell.journal.base import Journal
 from mailbell.journal.files import open_writer
 from mailbell.journal.folder import DataFolder
-from mailbell.journal.health import FAILURE_HOLDS, LOOK_EVERY, LOW_SPACE, Health
+from mailbell.journal.health import FAILURE_HOLDS, LOOK_EVERY, LOW_SPACE, Health, room
 from mailbell.mail import Mail
 from tests.journal.conformance import mail
 from tests.journal.engines import HandClock, SqliteEngine, connection
@@ -43,7 +43,7 @@ def test_a_failure_holds_for_a_while_then_one_may_try(
     caplog.set_level("INFO")
     clock = HandClock()
     with DataFolder(tmp_path) as folder:
-        health = Health(folder, clock)
+        health = Health(room(folder), clock)
         for _ in range(3):
             health.failed(JournalUnavailable("journal.db: disk I/O error"))
         assert trouble(health) == "journal.db: disk I/O error"
@@ -58,7 +58,7 @@ def test_a_failure_holds_for_a_while_then_one_may_try(
 def test_little_space_is_trouble_before_it_hurts(disk: Path) -> None:
     clock = HandClock()
     with DataFolder(disk) as folder:
-        health = Health(folder, clock)
+        health = Health(room(folder), clock)
         assert trouble(health) is None
         (disk / "ballast").write_bytes(bytes(72 * 2**20 - LOW_SPACE + 2**20))
         assert trouble(health) is None

@@ -21,8 +21,8 @@ from mailbell.sinks import nats as nats_module
 from mailbell.sinks.base import Delivered, Reject, Retry, Sink
 from mailbell.sinks.nats import NatsSink, _token
 from tests.conftest import BOTH_LOOPS
+from tests.natsd import NatsServer, connected, running
 from tests.sinks.conftest import House, certified, event, mail
-from tests.sinks.natsd import NatsServer, connected, running
 from tests.tools import free_port
 
 SAMPLE = convert(sample(), ConvertOptions())

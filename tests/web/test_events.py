@@ -10,6 +10,9 @@ import aiohttp
 import pytest
 
 from mailbell.app import App
+from mailbell.errors import JournalUnavailable
+from mailbell.event.convert import Converted
+from mailbell.journal.sqlite import SqliteJournal
 from mailbell.settings import JournalSettings, Size
 from tests.conftest import BOTH_LOOPS
 from tests.web.conftest import Api, serving, settings
@@ -80,6 +83,7 @@ async def test_what_retention_has_removed_is_passed_over(api: Api) -> None:
         await api.mail(f"n{number}")
     await api.get("/api/v1/messages")
     journal = api.delivering.journal
+    assert isinstance(journal, SqliteJournal)
     journal._settings = JournalSettings(max_size=Size(1))
     await journal.trim()
     async with listening(api.http, f"{api.url}/api/v1/events?follow=false", "0") as events:
@@ -157,3 +161,22 @@ async def test_the_full_event_is_what_its_schema_says(api: Api) -> None:
         await api.get("/api/v1/messages")
         valid((await anext(events)).data)
     assert json.dumps(await api.get("/api/v1/message/latest/event"))
+
+
+async def test_a_stream_whose_source_fails_ends_and_is_no_second_answer(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def unreadable(_: int) -> Converted:
+        raise JournalUnavailable("the disk is gone")
+
+    await api.mail("one")
+    await api.get("/api/v1/messages")
+    monkeypatch.setattr(api.delivering.journal, "read", unreadable)
+    api.delivering._feed.use({})  # forgets what it keeps
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(api.url.rpartition(":")[2]))
+    writer.write(b"GET /api/v1/events?last=1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    assert answer.count(b"HTTP/1.1") == 1
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert "the disk is gone" in caplog.text

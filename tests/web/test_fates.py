@@ -167,7 +167,8 @@ async def test_data_points_and_high_availability(api: Api) -> None:
     assert point["name"] == "smtp.mail"
     assert json.loads(point["value"])["subject"] == "one"
     assert point["at"].endswith("Z")
-    assert await api.get("/api/v1/ha") == {"mode": "single", "active": True, "node": None, "since": None}
+    alone = {"mode": "single", "active": True, "node": None, "since": None, "holder": None}
+    assert await api.get("/api/v1/ha") == alone
 
 
 async def test_settings_without_their_secrets(tmp_path: Path) -> None:

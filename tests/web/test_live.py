@@ -7,8 +7,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from mailbell.mailbox import Updated
-from mailbell.web import live
+from mailbell.mailbox import Change, Updated
+from mailbell.web import live, shapes
 from tests.web.conftest import Api
 from tests.web.test_mailpit import SUMMARY, check
 
@@ -110,3 +110,23 @@ async def test_while_nobody_listens_nothing_is_made(api: Api) -> None:
     async with api.http.ws_connect(f"{api.url}/api/events") as socket:
         await api.mail("three")
         assert (await next_of(socket, "new"))["Subject"] in ("two", "three")
+
+
+async def test_a_bug_with_one_change_leaves_nobody_without_the_others(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    inbox = api.delivering.inbox
+    assert inbox is not None
+    real = shapes.change
+
+    def fails(change: Change, mark: shapes.Marks) -> shapes.Message:
+        if change == Updated("bad", read=True):
+            raise ValueError("a bug")
+        return real(change, mark)
+
+    monkeypatch.setattr(shapes, "change", fails)
+    async with api.http.ws_connect(f"{api.url}/api/events") as socket:
+        inbox._publish(Updated("bad", read=True))
+        inbox._publish(Updated("good", read=True))
+        assert await next_of(socket, "update") == {"ID": "good", "Read": True}
+    assert "a bug" in caplog.text

@@ -110,6 +110,9 @@ async def test_replay(api: Api, receiver: Receiver) -> None:
     assert (await settled(api, "hook"))["delivered"] == 4
     assert await api.ask("POST", replay, {"since": 0}) == (200, '{"replayed":3}')
     assert (await settled(api, "hook"))["delivered"] == 7
+    newest, *_ = await api.ids()
+    assert await api.ask("POST", replay, {"ids": [newest]}) == (200, '{"replayed":1}')
+    assert (await settled(api, "hook"))["delivered"] == 8
     assert await api.ask("POST", replay, {"since": 4e9}) == (200, '{"replayed":0}')
     assert await api.ask("POST", replay, {"parked": True}) == (200, '{"replayed":0}')
 
@@ -118,7 +121,8 @@ async def test_replay(api: Api, receiver: Receiver) -> None:
     ("path", "body", "code", "says"),
     [
         ("sinks/none/pause", None, 404, "known: note, hook"),
-        ("sinks/hook/replay", {}, 400, "one of parked, sequences, since"),
+        ("sinks/hook/replay", {}, 400, "one of parked, ids, sequences, since"),
+        ("sinks/hook/replay", {"ids": ["gone"]}, 404, "the inbox has no mail 'gone'"),
         ("sinks/hook/replay", {"since": 1, "parked": True}, 400, "one of"),
         ("sinks/hook/replay", {"seqences": [1]}, 400, "seqences"),
         ("sinks/hook/replay", b"{", 400, "the body"),

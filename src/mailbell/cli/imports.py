@@ -69,8 +69,9 @@ class Ledger:
 def import_(config: Path | None, data: Path | None, ioserver: str | None, sources: tuple[str, ...]) -> None:
     """Import mail into the running server.
 
-    SOURCE is a message, an mbox, a folder of these, a Maildir, or the address of a Mailpit, such as
-    http://127.0.0.1:8025. Called again, it goes on where it was cut short; nothing is imported twice.
+    SOURCE is a message, an mbox, a folder of these, a Maildir, the address of a Mailpit, such as
+    http://127.0.0.1:8025, or the data folder of another mailbell, whose mail that a sink has not had yet
+    goes to all sinks. Called again, it goes on where it was cut short; nothing is imported twice.
     """
     from mailbell.config import load
     from mailbell.mail import IMPORTED
@@ -107,10 +108,12 @@ class _Import:
             click.echo(self._about())
 
     def _take(self, source: str, ledger: Ledger) -> None:
+        from mailbell.cli.datafolder import is_data_folder
         from mailbell.cli.sources import open_source
 
         length, found = open_source(source, self._ioserver)
-        with bar("importing", length, many=1000 if source.startswith("http") else MANY) as progress:
+        counted = source.startswith("http") or is_data_folder(Path(source))  # mails, not octets
+        with bar("importing", length, many=1000 if counted else MANY) as progress:
             for batch in _batches(self._new(found, ledger, progress.update)):
                 self._send(batch, ledger)
 

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
 
-from mailbell.cli import archive
+from mailbell.cli import archive, datafolder
 from mailbell.cli.mailfiles import find, split_apart
 from mailbell.errors import DataError
 from mailbell.event.convert import ConvertOptions, convert
@@ -48,6 +48,9 @@ def open_source(source: str, ioserver: str) -> tuple[int, Iterator[tuple[int, Fo
     """Return the length of a source, and what is in it, each with its part of that length."""
     if source.startswith(("http://", "https://")):
         return _api(source, ioserver)
+    if datafolder.is_data_folder(Path(source)):
+        count, mails = datafolder.mails(Path(source), ioserver)
+        return count, ((1, Found(mail.id, source, _here(mail))) for mail in mails)
     paths = find([Path(source)])
     missing = next((path for path in paths if not path.is_file()), None)
     if missing is not None or not paths:

@@ -32,21 +32,24 @@ def status(config: Path | None, data: Path | None, as_json: bool) -> None:
     "--id",
     "ids",
     multiple=True,
-    type=click.IntRange(1),
-    metavar="N",
-    help="The event of this number; repeatable.",
+    metavar="ID|N",
+    help="The event with this ID, or of this number; repeatable.",
 )
 @click.option("--since", metavar="TIME", help='All that came in the last "2h", "3d".')
 @click.argument("sink")
 def replay(
-    config: Path | None, data: Path | None, parked: bool, ids: tuple[int, ...], since: str | None, sink: str
+    config: Path | None, data: Path | None, parked: bool, ids: tuple[str, ...], since: str | None, sink: str
 ) -> None:
     """Deliver events to SINK once more."""
     if [parked, bool(ids), since is not None].count(True) != 1:
         raise click.UsageError("say which events: one of --parked, --id, --since")
-    body: dict[str, object] = {"parked": True} if parked else {"sequences": list(ids)}
     if since is not None:
-        body = {"since": time.time() - duration(since, "--since")}
+        body: dict[str, object] = {"since": time.time() - duration(since, "--since")}
+    elif ids:
+        numbers = all(each.isascii() and each.isdecimal() for each in ids)
+        body = {"sequences": [int(each) for each in ids]} if numbers else {"ids": list(ids)}
+    else:
+        body = {"parked": True}
     count = _ask(config, data, f"sinks/{quote(sink, '')}/replay", body)["replayed"]
     _echo(f"{count} event{'' if count == 1 else 's'} on the way to {sink}")
 

@@ -16,7 +16,7 @@ from mailbell.delivery.recent import Recent
 from mailbell.delivery.schedule import Again, Hold, Park, Settle, decide
 from mailbell.delivery.selection import NO_MATCH, Selection, Skip
 from mailbell.delivery.tally import Tally
-from mailbell.errors import MailGone, SinkUnavailable
+from mailbell.errors import JournalUnavailable, MailGone, SinkUnavailable
 from mailbell.event.convert import Converted
 from mailbell.journal.base import Claim, Consumer, Fate
 from mailbell.settings import SinkSettings
@@ -76,6 +76,8 @@ class Delivery:
         self._held: deque[Claim] = deque()
         self.tally = Tally()
         self._up = False
+        self.standby = False
+        """Another node delivers."""
         self.paused: str | None = None
         """Why nothing is delivered; None: it is."""
         self._resumed = asyncio.Event()
@@ -85,10 +87,12 @@ class Delivery:
         return f"<Delivery {self.sink.name} at {self.consumer.position}, {len(self._in_flight)} in flight>"
 
     @property
-    def state(self) -> Literal["up", "down", "paused"]:
-        """`down`: it has not come up, or the last try came to nothing."""
+    def state(self) -> Literal["up", "down", "paused", "standby"]:
+        """`down`: it has not come up, or the last try came to nothing. `standby`: another node delivers."""
         if self.paused is not None:
             return "paused"
+        if self.standby:
+            return "standby"
         return "up" if self._up and not self.tally.failing else "down"
 
     @property
@@ -138,12 +142,17 @@ class Delivery:
         """Let what is in flight finish for `deadline` seconds; the rest goes back, for the next start."""
         while self._held:
             self.consumer.release(self._held.pop())
-        if self._in_flight:
-            _, late = await asyncio.wait(self._in_flight, timeout=deadline)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        if self._in_flight and deadline > 0:
+            await asyncio.wait(self._in_flight, timeout=deadline)
+        await self.interrupt()
         await self.sink.stop()
+
+    async def interrupt(self) -> None:
+        """End what is in flight; what becomes of it is not known."""
+        late = list(self._in_flight)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
     async def _bring_up(self) -> None:
         for attempt in itertools.count():
@@ -201,7 +210,10 @@ class Delivery:
         except asyncio.CancelledError:
             self.consumer.release(claim)
             raise
-        except Exception as error:  # the journal could not be read; or a bug, which must not lose an event
+        except JournalUnavailable as error:
+            self._settle(claim, None, Retry(str(error)), began)
+            return
+        except Exception as error:  # a bug, which must not lose an event
             logger.exception("sink %s: mail %d could not be prepared", self.sink.name, claim.sequence)
             self._settle(claim, None, Retry(f"{type(error).__name__}: {error}"), began)
             self._tell(claim)
@@ -235,6 +247,11 @@ class Delivery:
 
     async def _deliver(self, claim: Claim, item: Converted, began: float, fresh: bool) -> None:
         try:
+            if not self.consumer.holds(
+                claim
+            ):  # another node may have it by now: it is for that one to deliver
+                self.consumer.release(claim)
+                return
             outcome = await self._try(item)
         except asyncio.CancelledError:
             self.consumer.release(claim)

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from typing import Literal
 
 from mailbell.clock import Clock
+from mailbell.delivery.activity import Activity
 from mailbell.delivery.alignment import Alignment
 from mailbell.delivery.consumer import Delivery
 from mailbell.delivery.feed import Feed
@@ -24,7 +25,11 @@ DRAIN = 10.0
 
 
 class Deliveries(Mapping[str, Delivery]):
-    """Sink by name → its Delivery. What a sink has not had yet waits in the journal while it is exchanged."""
+    """Sink by name → its Delivery. What a sink has not had yet waits in the journal while it is exchanged.
+
+    On a node that is not the active one only scripts are up, for they hear of it; the others stand by: two
+    nodes at one broker under one name would throw each other out.
+    """
 
     def __init__(
         self,
@@ -34,6 +39,7 @@ class Deliveries(Mapping[str, Delivery]):
         clock: Clock,
         state: IoState,
         behind: Watermark,
+        activity: Activity,
     ) -> None:
         """Nothing is served yet; `behind` is the monitor, which sees every event first."""
         self._journal = journal
@@ -42,6 +48,11 @@ class Deliveries(Mapping[str, Delivery]):
         self._clock = clock
         self._state = state
         self._behind = behind
+        self._activity = activity
+        self._changing = asyncio.Lock()
+        state.active = activity.active
+        state.until = lambda: activity.lease.until
+        activity.hears.append(self.ha_active)
         self._served: dict[str, tuple[Delivery, AsyncExitStack]] = {}
         self._listening: list[str] = []
         self._listeners: set[Callable[[int], None]] = set()
@@ -62,6 +73,10 @@ class Deliveries(Mapping[str, Delivery]):
         Where there was one of this name, it finishes first what it has in flight, and this one goes on from
         there. One whose name is new to the journal gets what comes from now on.
         """
+        async with self._changing:
+            await self._serve(name, settings)
+
+    async def _serve(self, name: str, settings: SinkSettings) -> None:
         served = self._served.get(name)
         if served is not None and served[0].settings == settings:
             return
@@ -109,6 +124,25 @@ class Deliveries(Mapping[str, Delivery]):
             if isinstance(delivery.sink, ScriptSink):
                 await delivery.sink.io_start(ioserver)
 
+    async def ha_active(self, active: bool) -> None:
+        """This node has become the active one, or no longer is."""
+        self._state.active = active
+        async with self._changing:
+            await asyncio.gather(*(self._change(name, active) for name in list(self._served)))
+
+    async def _change(self, name: str, active: bool) -> None:
+        delivery, stack = self._served[name]
+        if isinstance(delivery.sink, ScriptSink):
+            if not active:
+                await delivery.interrupt()
+            await delivery.sink.ha_active(active)
+        elif active and delivery.standby:
+            self._run(delivery, stack)
+        elif not active and not delivery.standby:
+            await delivery.interrupt()  # at once: its events may be another node's by now
+            await stack.aclose()
+            await self._begin(registry.make(name, delivery.settings, self._state), delivery.settings)
+
     async def close(self) -> None:
         """End all sinks, together. Their places in the journal are closed with it."""
         await asyncio.gather(*(stack.aclose() for _, stack in self._served.values()))
@@ -129,6 +163,13 @@ class Deliveries(Mapping[str, Delivery]):
             for ioserver in self._listening:
                 await sink.io_start(ioserver)
         stack = AsyncExitStack()
-        stack.push_async_callback(delivery.drain, DRAIN)
-        keep_running(stack, f"sink {sink.name}", delivery.run)
+        if self._state.active or isinstance(sink, ScriptSink):
+            self._run(delivery, stack)
+        else:
+            delivery.standby = True
         self._served[sink.name] = delivery, stack
+
+    def _run(self, delivery: Delivery, stack: AsyncExitStack) -> None:
+        delivery.standby = False
+        stack.push_async_callback(delivery.drain, DRAIN)
+        keep_running(stack, f"sink {delivery.sink.name}", delivery.run)

@@ -153,6 +153,11 @@ class Inbox:
 
     # What is done.
 
+    async def sequence_of(self, id_: str) -> int | None:
+        """The sequence of the event with this ID, if it is here."""
+        found = await self.find(id_)
+        return None if found is None else found.sequence
+
     async def set_read(self, which: Which, read: bool) -> None:
         """Mark as read or unread."""
         await self._caught_up()

@@ -13,7 +13,7 @@ import msgspec
 
 from mailbell.errors import DataError
 from mailbell.inbox.projection import Row
-from mailbell.inbox.query import compile_query
+from mailbell.inbox.query import Condition, compile_query
 from mailbell.inbox.vocabulary import SCHEMA as VOCABULARY
 from mailbell.inbox.vocabulary import Lookup, Vocabulary
 from mailbell.journal.files import (
@@ -37,6 +37,22 @@ TOKENIZER = "unicode61 remove_diacritics 2"
 PORTION = 500
 """The most rows that one transaction removes, so that new mail does not wait for long."""
 
+COLUMNS = ", ".join(WORDS)
+
+GONE = """create trigger gone after delete on mail begin
+    update state set total = total - 1, unread = unread - not old.read;
+    delete from card where sequence = old.sequence;
+    delete from words where rowid = old.sequence;
+    delete from tag where sequence = old.sequence; end"""
+
+
+def _learn_all(connection: sqlite3.Connection) -> None:
+    """Take in the words of the mails that are here already."""
+    vocabulary = Vocabulary(connection)
+    for row in connection.execute(f"select {COLUMNS} from words"):  # noqa: S608  ours
+        vocabulary.remember(vocabulary.learn(row))
+
+
 SCHEMA = Schema(
     application_id=0x6D62_6978,  # "mbix"
     page_size=4096,
@@ -53,22 +69,28 @@ SCHEMA = Schema(
                 name text not null collate nocase, sequence integer not null,
                 primary key (name, sequence)) without rowid""",
             "create index tagged on tag (sequence)",
-            "create index attached on mail (sequence) where attachments > 0",
-            "create index inlined on mail (sequence) where inline > 0",
-            f"create virtual table words using fts5 ({', '.join(WORDS)}, tokenize = '{TOKENIZER}')",
+            f"create virtual table words using fts5 ({COLUMNS}, tokenize = 'unicode61')",
             "insert into words (words, rank) values ('automerge', 16)",  # 1.5 times as fast
-            *VOCABULARY,
             "create table state (position integer not null, total integer not null, unread integer not null)",
             "insert into state values (0, 0, 0)",
             """create trigger arrived after insert on mail begin
                 update state set total = total + 1, unread = unread + not new.read; end""",
             """create trigger marked after update of read on mail when old.read <> new.read begin
                 update state set unread = unread + old.read - new.read; end""",
-            """create trigger gone after delete on mail begin
-                update state set total = total - 1, unread = unread - not old.read;
-                delete from card where sequence = old.sequence;
-                delete from words where rowid = old.sequence;
-                delete from tag where sequence = old.sequence; end""",
+            GONE,
+        ),
+        (  # parts of words are found. Not by a rebuild: that forgets what users did
+            "create index if not exists attached on mail (sequence) where attachments > 0",
+            "create index if not exists inlined on mail (sequence) where inline > 0",
+            f"create virtual table fresh using fts5 ({COLUMNS}, tokenize = '{TOKENIZER}')",
+            f"insert into fresh (rowid, {COLUMNS}) select rowid, {COLUMNS} from words",  # noqa: S608
+            "drop trigger gone",  # a table that a trigger names can't be exchanged
+            "drop table words",
+            "alter table fresh rename to words",
+            "insert into words (words, rank) values ('automerge', 16)",
+            GONE,
+            *VOCABULARY,
+            _learn_all,
         ),
     ),
 )
@@ -80,12 +102,13 @@ _decode = msgspec.json.Decoder(Summary).decode
 _decode_tags = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
-class Selected(msgspec.Struct):
-    """Which rows: what stands behind `from`, and its values."""
+class Selected(msgspec.Struct, kw_only=True):
+    """Which rows: their sequence, what stands behind `from`, and its values."""
 
-    tables: str
-    where: str
-    values: list[object]
+    sequence: str = "mail.sequence"
+    tables: str = "mail"
+    where: str = "1"
+    values: list[object] = []
 
 
 class IndexFile:
@@ -233,26 +256,21 @@ class IndexReader:
 
     def page(self, search: Search | None, start: int, limit: int, before: int) -> Page:
         """See Mailbox.page."""
-        selected = _select(search, self._connection)
-        if before:
-            selected.where += " and mail.created < ?"
-            selected.values.append(before)
-        found = self._entries(selected, start, limit)
+        selected = _select(search, self._connection, before)
         if search is None:
             total, unread = self._connection.execute("select total, unread from state").fetchone()
-            return Page(found, total, unread)
-        total, unread = self._connection.execute(
-            f"select count(*), total(not read) from (select mail.read from {selected.tables}"  # noqa: S608
-            f" where {selected.where} limit {COUNTED})",
-            selected.values,
-        ).fetchone()
-        return Page(found, total, int(unread))
+            return Page(self._entries(self._sequences(selected, limit or -1, start)), total, unread)
+        hits = self._sequences(selected, COUNTED)  # once, for what is shown and what is counted
+        if len(hits) < COUNTED or 0 < limit <= COUNTED - start:
+            shown = hits[start : start + limit if limit else None]
+        else:
+            shown = self._sequences(selected, limit or -1, start)
+        return Page(self._entries(shown), len(hits), self._unread(hits))
 
     def find(self, ids: Sequence[str]) -> tuple[Entry, ...]:
         """The mails with these IDs."""
-        return tuple(
-            entry for each in _selections(ids, self._connection) for entry in self._entries(each, 0, 0)
-        )
+        selections = _selections(ids, self._connection)
+        return tuple(entry for each in selections for entry in self._entries(self._sequences(each)))
 
     def sequences(self, after: int, limit: int) -> list[int]:
         """The first `limit` sequences after this one."""
@@ -268,13 +286,29 @@ class IndexReader:
         ).fetchone()
         return row
 
-    def _entries(self, selected: Selected, start: int, limit: int) -> tuple[Entry, ...]:
+    def _sequences(self, selected: Selected, limit: int = -1, start: int = 0) -> list[int]:
+        """Newest first. Where words are sought alone, no table but theirs is looked at."""
         rows = self._connection.execute(
-            f"{ENTRY} from (select mail.sequence as sequence from {selected.tables} where {selected.where}"  # noqa: S608
-            f" order by {selected.tables.split(' ', 1)[0]}.rowid desc limit ? offset ?) as hit"
-            " cross join mail on mail.sequence = hit.sequence cross join card on card.sequence = hit.sequence"
-            " order by hit.sequence desc",
-            (*selected.values, limit or -1, start),
+            f"select {selected.sequence} from {selected.tables} where {selected.where}"  # noqa: S608
+            f" order by {selected.sequence} desc limit ? offset ?",
+            (*selected.values, limit, start),
+        )
+        return [row[0] for row in rows]
+
+    def _unread(self, sequences: Sequence[int]) -> int:
+        """How many of these are unread; the index of those is small, and read through at once."""
+        number: int = self._connection.execute(
+            "select count(*) from json_each(?) as hit where exists"
+            " (select 1 from mail indexed by unread where not read and sequence = hit.value)",
+            (_json(sequences),),
+        ).fetchone()[0]
+        return number
+
+    def _entries(self, sequences: Sequence[int]) -> tuple[Entry, ...]:
+        rows = self._connection.execute(
+            f"{ENTRY} from json_each(?) as hit cross join mail on mail.sequence = hit.value"
+            " cross join card on card.sequence = hit.value order by hit.key",
+            (_json(sequences),),
         )
         return tuple(_entry(*row) for row in rows)
 
@@ -321,16 +355,20 @@ def _entry(sequence: int, summary: bytes, read: int, tags: str) -> Entry:
     return Entry(sequence, _decode(summary), bool(read), tuple(sorted(_decode_tags(tags))))
 
 
+def _json(sequences: Sequence[int]) -> str:
+    return msgspec.json.encode(sequences).decode()
+
+
 def _selections(which: Which, connection: sqlite3.Connection) -> Iterator[Selected]:
     """The rows; IDs in portions that one statement takes."""
     if which is None or isinstance(which, Search):
-        yield _select(which, connection)
+        yield _select(which, connection, joined=True)
         return
     newest = "select id from mail order by sequence desc limit 1"
     if "latest" in which:
-        yield Selected("mail", f"mail.id = ({newest})", [])
+        yield Selected(where=f"mail.id = ({newest})")
     for ids in _portions([each for each in which if each != "latest"]):
-        yield Selected("mail", f"mail.id in ({','.join('?' * len(ids))})", list(ids))
+        yield Selected(where=f"mail.id in ({','.join('?' * len(ids))})", values=list(ids))
 
 
 def _portions(ids: Iterable[str]) -> Iterator[tuple[str, ...]]:
@@ -339,16 +377,24 @@ def _portions(ids: Iterable[str]) -> Iterator[tuple[str, ...]]:
         yield tuple(clean[start : start + PORTION])
 
 
-def _select(search: Search | None, connection: sqlite3.Connection) -> Selected:
-    """The rows that a query finds. The words, where there are some, lead: FTS5 yields them newest first."""
-    if search is None:
-        return Selected("mail", "1", [])
-    condition = compile_query(search, Lookup(connection))
+def _select(
+    search: Search | None, connection: sqlite3.Connection, before: int = 0, *, joined: bool = False
+) -> Selected:
+    """The rows that a query finds. The words, where there are some, lead: FTS5 yields them newest first.
+
+    `joined`: with the table mail in any case.
+    """
+    condition = Condition() if search is None else compile_query(search, Lookup(connection))
+    if before:
+        condition.where.append("mail.created < ?")
+        condition.values.append(before)
     where = " and ".join(condition.where) or "1"
     if not condition.match:
-        return Selected("mail", where, condition.values)
+        return Selected(where=where, values=condition.values)
+    join = " cross join mail on mail.sequence = words.rowid" if joined or condition.where else ""
     return Selected(
-        "words cross join mail on mail.sequence = words.rowid",
-        f"words match ? and {where}",
-        [condition.match, *condition.values],
+        sequence="words.rowid",
+        tables=f"words{join}",
+        where=f"words match ? and {where}",
+        values=[condition.match, *condition.values],
     )

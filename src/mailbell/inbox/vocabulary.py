@@ -21,8 +21,8 @@ import msgspec
 from mailbell.journal.files import execute_rows
 
 SCHEMA = (
-    "create table word (word text primary key) without rowid",
-    "create virtual table part using fts5 (word, tokenize = 'trigram', detail = 'none')",
+    "create table if not exists word (word text primary key) without rowid",
+    "create virtual table if not exists part using fts5 (word, tokenize = 'trigram', detail = 'none')",
 )
 MOST = 500
 """Words that a part may stand for; of one that is in more, the mails with words that begin so are found."""

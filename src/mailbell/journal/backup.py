@@ -23,8 +23,8 @@ JOURNAL = "journal.db"
 PAGES = 256
 """Pages copied between two signs of progress: 4 MiB of the journal."""
 
-_LEFT_OUT = {LOCK, "logs"}
-"""What belongs to the running process, and what only ever grows. Sockets are no files."""
+_LEFT_OUT = {LOCK, "logs", "node"}
+"""What belongs to the process, what only grows, what tells this node from others. Sockets are no files."""
 
 Progress = Callable[[int], None]
 """Called with the octets that are done since the last call."""

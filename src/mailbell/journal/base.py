@@ -68,6 +68,13 @@ class Consumer(Protocol):
         """
         ...
 
+    def holds(self, claim: Claim) -> bool:
+        """Whether the claim still is ours, not another node's of a cluster; asked right before delivering.
+
+        The answers to one that is not are of no effect.
+        """
+        ...
+
     def ack(self, claim: Claim) -> None:
         """Settle: delivered. Returns at once; written in the background."""
         ...
@@ -86,12 +93,17 @@ class Consumer(Protocol):
 
     @property
     def position(self) -> int:
-        """Every sequence up to this one is settled or waits for a retry."""
+        """Every sequence up to this one is settled or waits for a retry, as far as is known here."""
         ...
 
     @property
     def lag(self) -> int:
-        """How many events are not settled."""
+        """How many events are not settled, as far as is known here: in a cluster that is some seconds old."""
+        ...
+
+    @property
+    def parked_count(self) -> int:
+        """How many events are parked."""
         ...
 
     def state(self, sequence: int) -> State:
@@ -124,8 +136,8 @@ class Appender(Protocol):
     def append(self, mail: Mail) -> Awaitable[int]:
         """Store the mail; its sequence, once it is on stable storage.
 
-        Awaited, raises JournalFull or JournalUnavailable; then nothing of this mail is in the journal.
-        Concurrent appends share a commit.
+        Awaited, raises JournalFull or JournalUnavailable; then nothing of this mail is in the journal. (In a
+        cluster that is not known, and the same mail again is this one.) Concurrent appends share a commit.
         """
         ...
 
@@ -151,10 +163,12 @@ class Journal(Appender, Protocol):
         """The sequence of the newest mail; 0 when there has been none."""
         ...
 
-    async def consumer(self, name: str) -> Consumer:
+    async def consumer(self, name: str, *, own: bool = False) -> Consumer:
         """Return the durable consumer of this name; a new one starts after the mail that is there now.
 
-        The very first consumers of an empty journal so see everything. From here on retention waits for it.
+        The nodes of a cluster share it, each getting a part of the events while it is active. With `own` each
+        node has its own, which gets them all. The very first consumers of an empty journal so see everything.
+        From here on retention waits for it.
         """
         ...
 

@@ -92,6 +92,10 @@ class SqliteConsumer:
                 async with asyncio.timeout(self._until_due(ordered)):
                     await self._changed.wait()
 
+    def holds(self, claim: Claim) -> bool:
+        """Whether the claim still is ours."""
+        return claim.sequence in self._claimed
+
     def ack(self, claim: Claim) -> None:
         """Settle: delivered."""
         self._answer(claim)
@@ -118,6 +122,11 @@ class SqliteConsumer:
         self._answer(claim)
         first = self._first_attempt_at(claim.sequence)
         self._wait_now(claim.sequence, claim.attempt - 1, first, "released")
+
+    @property
+    def parked_count(self) -> int:
+        """How many events are parked."""
+        return len(self._parked)
 
     def state(self, sequence: int) -> State:
         """How it stands with this event."""

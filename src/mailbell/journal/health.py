@@ -1,6 +1,7 @@
-"""Whether the journal can take mail: what went wrong last, and how much room the disk has."""
+"""Whether the journal can take mail: what went wrong last, and what can be seen, such as a full disk."""
 
 import logging
+from collections.abc import Callable
 
 from mailbell.clock import Clock
 from mailbell.errors import JournalError, JournalFull
@@ -17,13 +18,13 @@ logger = logging.getLogger("mailbell.journal")
 class Health:
     """Cheap enough to be asked before every mail."""
 
-    def __init__(self, folder: DataFolder, clock: Clock) -> None:
-        """All is well so far."""
-        self._folder = folder
+    def __init__(self, look: Callable[[], JournalError | None], clock: Clock) -> None:
+        """All is well so far. `look` sees what would make an append fail; asked once a second at most."""
+        self._look = look
         self._clock = clock
         self._failure: JournalError | None = None
         self._failed_at = self._looked_at = float("-inf")
-        self._low: JournalFull | None = None
+        self._seen: JournalError | None = None
 
     @property
     def trouble(self) -> JournalError | None:
@@ -32,8 +33,8 @@ class Health:
         if self._failure is not None and now < self._failed_at + FAILURE_HOLDS:
             return self._failure
         if now >= self._looked_at + LOOK_EVERY:
-            self._looked_at, self._low = now, self._look()
-        return self._low
+            self._looked_at, self._seen = now, self._look()
+        return self._seen
 
     def failed(self, error: JournalError) -> None:
         """Mail was refused."""
@@ -47,8 +48,14 @@ class Health:
             logger.info("mail is taken again")
             self._failure = None
 
-    def _look(self) -> JournalFull | None:
-        free = self._folder.free()
+
+def room(folder: DataFolder) -> Callable[[], JournalFull | None]:
+    """Look at how much room the disk of the data folder has."""
+
+    def look() -> JournalFull | None:
+        free = folder.free()
         if free >= LOW_SPACE:
             return None
-        return JournalFull(f"disk almost full: {free >> 20} MiB left in {self._folder.path}; free some")
+        return JournalFull(f"disk almost full: {free >> 20} MiB left in {folder.path}; free some")
+
+    return look

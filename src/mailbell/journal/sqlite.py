@@ -64,6 +64,8 @@ class SqliteJournal:
         self._thread = ThreadPoolExecutor(1, "journal-reader")
         self._reading = asyncio.Lock()
         self._closed = False
+        self.on_broken: Callable[[JournalUnavailable], None] = lambda _: None
+        """Never called: a file of our own is not exchanged under us."""
 
     @classmethod
     async def open(cls, folder: DataFolder, settings: JournalSettings, clock: Clock | None = None) -> Self:
@@ -128,7 +130,7 @@ class SqliteJournal:
         """Return the first `limit` sequences with `after < sequence <= until` whose mail is here."""
         return [each.sequence for each in await self._read(self._file.oldest, after, until, limit)]
 
-    async def consumer(self, name: str) -> SqliteConsumer:
+    async def consumer(self, name: str, *, own: bool = False) -> SqliteConsumer:
         """Return the durable consumer of this name."""
         self._check_open()
         if name not in self._consumers:

@@ -20,7 +20,7 @@ from mailbell.clock import Clock, SystemClock
 from mailbell.errors import JournalError, JournalUnavailable
 from mailbell.journal.files import in_use
 from mailbell.journal.folder import DataFolder
-from mailbell.journal.health import Health
+from mailbell.journal.health import Health, room
 from mailbell.journal.mails import MailWriter, Row, encode
 from mailbell.mail import Mail
 
@@ -119,7 +119,7 @@ class Writer:
         self._file = file
         self._clock = clock
         self._last = file.last
-        self._health = Health(folder, clock)
+        self._health = Health(room(folder), clock)
         self._tempo = Tempo()
         self._thread = ThreadPoolExecutor(1, "journal-writer")
         self._writing = asyncio.Lock()

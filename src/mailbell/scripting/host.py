@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from mailbell.clock import steady
 from mailbell.scripting.script import (
     ERROR,
     HAACTIVE,
@@ -153,6 +154,9 @@ class Host:
             self._script.handlers = [each for each in self._script.handlers if each.name in names]
 
     def _fire(self, request: dict[str, Any]) -> dict[str, Any]:
+        until = request.get("until")
+        if until is not None and steady() >= until:  # the parent was stopped after it had looked at the clock
+            return {"variables": {}, "fatal": None, "late": True}
         self._update(request)
         trigger, fatal = _trigger(request), None
         _limit_processor(self._time_limit)

@@ -93,7 +93,15 @@ class ScriptRunner:
     async def _fire(
         self, process: ScriptProcess, kind: str, key: str, value: str = "", event: bytes | None = None
     ) -> None:
-        request = {"do": "fire", "kind": kind, "key": key, "value": value, **self._news(process, key, value)}
+        request: dict[str, Any] = {
+            "do": "fire",
+            "kind": kind,
+            "key": key,
+            "value": value,
+            **self._news(process, key, value),
+        }
+        if kind == IO and (until := self._state.until()) is not None:
+            request["until"] = until
         try:
             answer = await process.ask(encode(request, event), self._limits.time)
             self._set(process, answer["variables"])
@@ -102,6 +110,8 @@ class ScriptRunner:
                 raise ScriptDied(f"was ended: {answer['fatal']}")
         except ScriptDied as error:
             self._died(f"{key}: the script {error}")
+        if answer.get("late"):
+            raise ScriptDied("this node is no longer the active one")
 
     def _died(self, what: str) -> NoReturn:
         self._deaths += 1

@@ -1,5 +1,7 @@
 """What all scripts of a server share: program variables, last values of data points, active or not."""
 
+from collections.abc import Callable
+
 import msgspec
 
 MOST_CHARACTERS = 64 * 2**20
@@ -34,6 +36,8 @@ class IoState:
 
     def __init__(self) -> None:
         self.active = True
+        self.until: Callable[[], float | None] = lambda: None
+        """By `clock.steady`, the moment from which on no mail may be handed to a script any more."""
         self._revision = 0
         self._points: dict[str, _Cell] = {}
         self._variables: dict[str, _Cell] = {}  # both in order of their last change

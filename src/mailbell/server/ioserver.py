@@ -100,9 +100,15 @@ class IoServer:
         return [listener.name(each) for each in self._listener.sockets] if self._listener else []
 
     @property
+    def listens(self) -> bool:
+        """Whether it is open."""
+        return self._listener is not None
+
+    @property
     def port(self) -> int:
         """The port that it listens on; the system's choice where the settings say 0."""
-        assert self._listener is not None  # noqa: S101
+        if self._listener is None:
+            return self.settings.port
         port: int = self._listener.sockets[0].getsockname()[1]
         return port
 
@@ -123,8 +129,9 @@ class IoServer:
 
     async def stop(self, deadline: float) -> None:
         """Stop accepting, part with the idle, give messages under way `deadline` seconds, then cut."""
-        if self._listener is not None:
-            self._listener.close()
+        listening, self._listener = self._listener, None
+        if listening is not None:
+            listening.close()
         if self._ticker is not None:
             self._ticker.cancel()
         for client in list(self._waiting):

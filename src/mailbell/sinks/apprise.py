@@ -16,9 +16,9 @@ from urllib.parse import unquote
 from mailbell.errors import SinkUnavailable
 from mailbell.event.convert import Converted
 from mailbell.event.template import Template
+from mailbell.remote.secrets import Mask
 from mailbell.settings import AppriseSettings
 from mailbell.sinks.base import Delivered, Outcome, Retry
-from mailbell.sinks.secrets import Mask
 
 if TYPE_CHECKING:
     from apprise import Apprise

@@ -24,8 +24,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from mailbell.errors import SinkUnavailable
+from mailbell.remote.tls import client_context
 from mailbell.settings import MqttSettings
-from mailbell.sinks.tls import client_context
 
 CONNECT_TIMEOUT = 10.0
 GOODBYE_TIMEOUT = 1.0

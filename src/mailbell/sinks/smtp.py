@@ -15,10 +15,10 @@ from aiosmtplib import SMTP, SMTPDataError, SMTPException, SMTPResponse, SMTPRes
 
 from mailbell.event.convert import Converted
 from mailbell.event.template import Template
+from mailbell.remote.secrets import Mask
+from mailbell.remote.tls import client_context
 from mailbell.settings import SmtpSettings
 from mailbell.sinks.base import Delivered, Outcome, Reject, Retry
-from mailbell.sinks.secrets import Mask
-from mailbell.sinks.tls import client_context
 
 KEEP = 5.0
 

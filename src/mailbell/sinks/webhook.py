@@ -14,11 +14,11 @@ from multidict import CIMultiDict
 from mailbell import __version__
 from mailbell.clock import Clock, SystemClock
 from mailbell.event.convert import Converted
+from mailbell.remote.secrets import Mask
+from mailbell.remote.tls import client_context
 from mailbell.settings import WebhookSettings
 from mailbell.sinks import cloudevents, payload, trace
 from mailbell.sinks.base import Delivered, Outcome, Pause, Reject, Retry
-from mailbell.sinks.secrets import Mask
-from mailbell.sinks.tls import client_context
 
 REQUEST_TIMEOUT, GONE, TOO_EARLY, TOO_MANY_REQUESTS = 408, 410, 425, 429
 

@@ -1,6 +1,7 @@
 """Makes a message of each change in the inbox, once for all who listen; while nobody does, nothing."""
 
 import asyncio
+import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,8 @@ MOST = 1000
 """Changes that wait for a round; what is beyond becomes one request to look again."""
 
 REMEMBERED = 4096
+
+logger = logging.getLogger("mailbell.web")
 
 Listener = Callable[[str], None]
 """Takes a message; may not block."""
@@ -79,19 +82,30 @@ class Hub:
 
     def _note_mark(self, sequence: int) -> None:
         """What has not arrived in the inbox yet, will do so with the mark that it has then."""
-        if sequence <= self._arrived and len(self._stale) < MOST:
-            self._stale[sequence] = None
-            self._news.set()
+        if sequence > self._arrived:
+            return
+        if len(self._stale) >= MOST:
+            self._stale.clear()
+            self._note(Pruned())
+        self._stale[sequence] = None
+        self._news.set()
 
     async def _run(self) -> None:
         while True:
             await self._news.wait()
             self._news.clear()
-            while self._changes:
-                self._tell_change(self._changes.popleft())
-            await self._tell_marks()
-            await self._tell_stats()
+            try:
+                await self._round()
+            except Exception:  # a bug with one change must not leave all without the others
+                logger.exception("those who listen were not told of everything")
+                self._news.set()
             await asyncio.sleep(GATHER)
+
+    async def _round(self) -> None:
+        while self._changes:
+            self._tell_change(self._changes.popleft())
+        await self._tell_marks()
+        await self._tell_stats()
 
     def _tell_change(self, change: Change) -> None:
         if isinstance(change, Arrived):

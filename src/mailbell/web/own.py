@@ -3,6 +3,7 @@
 from mailbell.web import sessions, status
 from mailbell.web.about import About
 from mailbell.web.events import Events
+from mailbell.web.metrics import Metrics
 from mailbell.web.monitor import Monitor
 from mailbell.web.ports import Engine
 from mailbell.web.routing import Route
@@ -14,9 +15,10 @@ def routes(engine: Engine, streams: Streams) -> list[Route]:
     """Make the routes."""
     return [
         status.route(engine),
-        *Sinks(engine.journal, engine.deliveries).routes(),
+        *Sinks(engine.journal, engine.deliveries, engine.find).routes(),
         *sessions.routes(engine.reception),
         *Events(engine, streams).routes(),
         *Monitor(engine.tap, streams).routes(),
         *About(engine).routes(),
+        *Metrics(engine).routes(),
     ]

@@ -18,6 +18,9 @@ from mailbell.web.tap import Tap
 Item = Callable[[int], Awaitable[Converted]]
 """The converted mail of a sequence; MailGone when retention was quicker."""
 
+Find = Callable[[str], Awaitable[int | None]]
+"""The sequence of the event with this ID, if the inbox has it."""
+
 Mark = Literal["done", "pending", "trouble"]
 
 
@@ -57,7 +60,7 @@ class Delivery(Protocol):
     @property
     def tally(self) -> Tally: ...
     @property
-    def state(self) -> Literal["up", "down", "paused"]: ...
+    def state(self) -> Literal["up", "down", "paused", "standby"]: ...
     @property
     def rate(self) -> float: ...
     @property
@@ -124,12 +127,13 @@ class Point(Protocol):
 
 
 class Availability(msgspec.Struct, frozen=True, kw_only=True):
-    """High availability: how this node stands. `since`: RFC 3339."""
+    """High availability: how this node stands. `since`: RFC 3339; `holder`: the active node, where known."""
 
     mode: Literal["single", "active-standby", "all-active"]
     active: bool
     node: str | None
     since: str | None
+    holder: str | None
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +162,8 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     item: Item
     deliveries: Deliveries
     reception: Reception
+    find: Find | None
+    """None: the inbox is off."""
     head: Head
     arrivals: Arrivals
     points: Callable[[], Sequence[Point]]

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from mailbell.errors import ListenError
 from mailbell.login.users import Users
-from mailbell.settings import WebSettings
+from mailbell.settings import WebSettings, is_loopback
 from mailbell.web import own
 from mailbell.web.fates import Fates
 from mailbell.web.guard import Guard, middleware
@@ -62,6 +62,7 @@ class WebServer:
         """`context`: for HTTPS. StartupError where the users file can't be read."""
         self._host, self._port = split(settings.listen)
         self._context = context
+        self._readable = not (settings.users is None or context or is_loopback(settings.listen))
         sign_in = None
         if settings.users is not None:
             cookie = f"mailbell-{self._port}"  # a browser sends a cookie to all ports of a host
@@ -83,6 +84,8 @@ class WebServer:
 
     async def start(self) -> None:
         """Listen; ListenError when the address can't be had."""
+        if self._readable:
+            logger.warning("passwords for the page can be read on the network; set tls = true in [web]")
         await self._runner.setup()
         try:
             site = web.TCPSite(self._runner, self._host, self._port, ssl_context=self._context, backlog=1024)

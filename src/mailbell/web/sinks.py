@@ -11,7 +11,7 @@ from mailbell.errors import MailGone
 from mailbell.journal.base import Consumer, Journal, State
 from mailbell.settings import MatchSettings
 from mailbell.web import requests
-from mailbell.web.ports import Deliveries, Delivery
+from mailbell.web.ports import Deliveries, Delivery, Find
 from mailbell.web.routing import Route, reply
 
 
@@ -49,9 +49,10 @@ class Stuck(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which events to replay: one of the three."""
+    """Which events to replay: one of the four. `ids` are those that the 250 and the event name."""
 
     parked: bool = False
+    ids: list[str] | None = None
     sequences: list[int] | None = None
     since: float | None = None
     """By the wall clock: what was received from this second on."""
@@ -91,9 +92,11 @@ class Dropped(msgspec.Struct, frozen=True):
 class Sinks:
     """The handlers."""
 
-    def __init__(self, journal: Journal, deliveries: Deliveries) -> None:
+    def __init__(self, journal: Journal, deliveries: Deliveries, find: Find | None) -> None:
+        """`find` needs the inbox: without it, events have numbers only."""
         self._journal = journal
         self._deliveries = deliveries
+        self._find = find
 
     def routes(self) -> list[Route]:
         """What is answered here."""
@@ -109,29 +112,31 @@ class Sinks:
 
     async def sinks(self, _request: web.Request) -> web.Response:
         """All sinks, and how each is doing."""
-        return reply([await status_of(name, each) for name, each in self._deliveries.items()])
+        return reply([status_of(name, each) for name, each in self._deliveries.items()])
 
     async def pause(self, _request: web.Request, name: str) -> web.Response:
         """Deliver nothing more until resumed, or the next start."""
         delivery = self._named(name)
         if delivery.paused is None:
             delivery.pause("asked for")
-        return reply(await status_of(name, delivery))
+        return reply(status_of(name, delivery))
 
     async def resume(self, _request: web.Request, name: str) -> web.Response:
         """Go on after a pause."""
         self._named(name).resume()
-        return reply(await status_of(name, self._named(name)))
+        return reply(status_of(name, self._named(name)))
 
     async def replay(self, request: web.Request, name: str) -> web.Response:
         """Deliver events once more: those parked, some by their numbers, or all since a moment."""
         consumer = self._named(name).consumer
         chosen = await requests.read_exactly(request, Chosen)
-        given = [chosen.parked, chosen.sequences is not None, chosen.since is not None]
-        if given.count(True) != 1:
-            raise web.HTTPBadRequest(text="say which events: one of parked, sequences, since")
+        given = [each is not None for each in (chosen.ids, chosen.sequences, chosen.since)]
+        if [chosen.parked, *given].count(True) != 1:
+            raise web.HTTPBadRequest(text="say which events: one of parked, ids, sequences, since")
         if chosen.sequences is not None:
             sequences: Sequence[int] = chosen.sequences
+        elif chosen.ids is not None:
+            sequences = [await self._sequence(each) for each in chosen.ids]
         elif chosen.since is not None:
             sequences = await self._since(chosen.since)
         else:
@@ -177,6 +182,14 @@ class Sinks:
         consumer = self._named(picked.sink).consumer
         return consumer, [each for each in picked.sequences if consumer.state(each) in states]
 
+    async def _sequence(self, id_: str) -> int:
+        if self._find is None:
+            raise web.HTTPBadRequest(text="IDs are known to the inbox, which is off; give numbers")
+        sequence = await self._find(id_)
+        if sequence is None:
+            raise web.HTTPNotFound(text=f"the inbox has no mail {id_[:100]!a}")
+        return sequence
+
     async def _since(self, moment: float) -> Sequence[int]:
         """From the newest back to the first that is older, or no longer there."""
         sequence = self._journal.last_sequence
@@ -197,7 +210,7 @@ class Sinks:
         return self._deliveries[name]
 
 
-async def status_of(name: str, delivery: Delivery) -> Status:
+def status_of(name: str, delivery: Delivery) -> Status:
     """How this sink is doing."""
     tally, settings = delivery.tally, delivery.settings
     return Status(
@@ -208,7 +221,7 @@ async def status_of(name: str, delivery: Delivery) -> Status:
         state=delivery.state,
         paused=delivery.paused,
         lag=delivery.consumer.lag,
-        parked=len(await delivery.consumer.parked()),
+        parked=delivery.consumer.parked_count,
         delivered=tally.delivered,
         retried=tally.retried,
         rate=round(delivery.rate, 3),

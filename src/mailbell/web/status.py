@@ -43,7 +43,7 @@ def route(engine: Engine) -> Route:
                 size=_size(engine.folder),
                 trouble=await engine.reception.trouble(),
             ),
-            sinks=[await status_of(name, each) for name, each in engine.deliveries.items()],
+            sinks=[status_of(name, each) for name, each in engine.deliveries.items()],
         )
         return reply(whole)
 

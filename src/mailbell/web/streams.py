@@ -4,11 +4,14 @@ One who is too slow is cut off, not waited for; he comes again with the ID of th
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import NamedTuple, cast
 
 from aiohttp import web
+
+from mailbell.errors import MailbellError
 
 PULSE = 20.0
 """Seconds without an event until a sign of life, which also finds out who has gone."""
@@ -22,6 +25,9 @@ STOP = 1.0
 
 STILL = web.RequestKey("still", object)
 """A function that says whether who asked may still listen; his session may have ended."""
+
+
+logger = logging.getLogger("mailbell.web")
 
 
 class Message(NamedTuple):
@@ -64,6 +70,12 @@ class Streams:
                 request.transport.abort()
         except ConnectionError:
             pass  # he has gone
+        except MailbellError as error:  # past the headers no answer can say so; he comes again
+            logger.warning("%s: ended: %s", request.path, error)
+        except Exception:
+            logger.exception("%s failed", request.path)
+            if request.transport is not None:
+                request.transport.abort()
         except asyncio.CancelledError:
             if not self._closing:
                 raise

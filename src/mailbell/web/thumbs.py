@@ -5,6 +5,7 @@ Without, a browser gets the picture itself and scales it as well as we could, un
 """
 
 import asyncio
+import os
 import sys
 from collections import OrderedDict
 from importlib.util import find_spec
@@ -20,6 +21,9 @@ LARGE = 2 * 2**20
 LONGEST = 20.0
 AT_ONCE = 2
 KEEP = 200
+NEEDED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+"""What Python may need of the environment to start; the rest, passwords maybe, is not for this process."""
+
 SHOWN = ("image/jpeg", "image/png", "image/gif", "image/webp", "image/bmp")
 
 
@@ -67,6 +71,7 @@ async def _scale(picture: bytes) -> bytes:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
+        env={name: os.environ[name] for name in NEEDED if name in os.environ},
     )
     try:
         async with asyncio.timeout(LONGEST):

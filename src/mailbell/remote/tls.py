@@ -1,4 +1,4 @@
-"""TLS as a client, for every sink that has it."""
+"""TLS as a client."""
 
 import ssl
 from pathlib import Path

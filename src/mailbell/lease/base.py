@@ -1,0 +1,48 @@
+"""The port of the lease: which node may deliver, at this moment."""
+
+from typing import Literal, Protocol
+
+import msgspec
+
+Mode = Literal["single", "active-standby", "all-active"]
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How a node stands, for people. `since`, by the wall clock, is when it became so."""
+
+    mode: Mode
+    node: str
+    active: bool
+    since: float
+    holder: str | None
+    """The active node, as far as is known here; of several, this one."""
+
+
+class Lease(Protocol):
+    """What makes a node the active one, for a time that ends by itself."""
+
+    @property
+    def term(self) -> int | None:
+        """The term that is held at this very moment; None: this node is not active.
+
+        Each time that the lease is won it is another one. Cheap: asked right before each delivery. A process
+        that was stopped for a while, or cut off, is told None before another node can have been told a term.
+        """
+        ...
+
+    @property
+    def until(self) -> float | None:
+        """By `clock.steady`, when the term that was held last ends unless it is renewed; None: never.
+
+        For what goes to another process of this machine: it can look at the clock when it has it.
+        """
+        ...
+
+    @property
+    def standing(self) -> Standing:
+        """How this node stands."""
+        ...
+
+    async def other_than(self, term: int | None) -> int | None:
+        """Return the term once it is another than this one."""
+        ...

@@ -1,0 +1,1 @@
+"""What clients of other servers share: TLS, secrets kept out of the log, a connection to NATS."""
