@@ -143,6 +143,16 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
+def await_port(port: int) -> None:
+    """Wait until something listens on the port."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    raise Unavailable(f"does not listen on port {port} within {SECONDS} s")
+
+
 def greets(port: int) -> bool:
     """Whether an SMTP server answers on the port."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as connection:

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar
 
-from bench.peer import Peer, Unavailable, end, needed, said
+from bench.peer import Peer, Unavailable, await_port, end, needed, said
 from tests.postfix import Postfix as PostfixInstance
 from tests.tools import ROOT, free_port
 
@@ -319,10 +319,51 @@ class MailbellScriptMqtt(MailbellScript):
         self.broker.stop()
 
 
+class MailbellJetStream(Mailbell):
+    """mailbell with a stream of one NATS server for its journal. What that server costs is not counted."""
+
+    name = "mailbell, JetStream"
+    stores = "one NATS server, no fsync"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._nats = free_port()
+        self._monitor = free_port()
+        self._server: subprocess.Popen[bytes] | None = None
+        self._taken = 0
+
+    def config(self) -> str:
+        url = f"nats://127.0.0.1:{self._nats}"
+        return f'{super().config()}[journal]\nengine = "jetstream"\nurl = "{url}"\nreplicas = 1\n'
+
+    def start(self) -> None:
+        ports = ["-a", "127.0.0.1", "-p", str(self._nats), "-m", str(self._monitor)]
+        command = [needed("nats-server"), "-js", "-sd", str(self.folder / "nats"), *ports]
+        self._server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        await_port(self._nats)
+        super().start()
+
+    def end(self) -> None:
+        streams = f"http://127.0.0.1:{self._monitor}/jsz?streams=true"
+        with urllib.request.urlopen(streams, timeout=10) as answer:
+            details = json.load(answer)["account_details"][0]["stream_detail"]
+        self._taken = sum(each["state"]["last_seq"] for each in details if each["name"] == "MAILBELL")
+        super().end()
+
+    def remove(self) -> None:
+        if self._server is not None:
+            end(self._server)
+        super().remove()
+
+    def count(self) -> int | None:
+        return self._taken
+
+
 PEERS: list[type[Peer]] = [
     Mailbell,
     MailbellScript,
     MailbellScriptMqtt,
+    MailbellJetStream,
     SmtpSink,
     Aiosmtpd,
     AiosmtpdFiles,

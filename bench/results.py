@@ -133,7 +133,7 @@ def machine() -> Machine:
         cores=len(os.sched_getaffinity(0)),
         memory=f"{octets / 2**30:.0f} GiB",
         kernel=f"{platform.system()} {platform.release()}",
-        disk=f"{said('stat', '-f', '-c', '%T', '/var/tmp')} on /var/tmp",
+        disk=f"{said('findmnt', '-n', '-o', 'FSTYPE', '-T', '/var/tmp')} on /var/tmp",
     )
 
 
