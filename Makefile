@@ -31,7 +31,7 @@ faults: $(VENV)/.test  ## kills, full disks and fuzzing, for minutes
 bench: .bench-ready  ## speed beside the peers, in under five minutes (ARGS=--publish puts it into docs/benchmarks)
 	@$(BIN)/python -m bench $(ARGS)
 
-bench-full: .bench-ready  ## all benchmarks, into docs/benchmarks
+bench-full: .bench-ready $(VENV)/.test  ## all benchmarks, into docs/benchmarks
 	@$(BIN)/python -m bench --full --publish $(ARGS)
 
 .bench-ready: $(VENV)/.bench bench/node/node_modules/.package-lock.json

@@ -8,7 +8,19 @@ import subprocess
 import sys
 
 SHORT = ("smtp", "survival", "convert", "delivery", "inbox", "web")
-FULL = ("smtp", "idle", "survival", "convert", "delivery", "inbox", "web", "session", "journal", "mqtt")
+FULL = (
+    "smtp",
+    "idle",
+    "survival",
+    "convert",
+    "delivery",
+    "inbox",
+    "web",
+    "cluster",
+    "session",
+    "journal",
+    "mqtt",
+)
 PLAIN = ("session", "journal", "mqtt")
 """Parts without options and figures: they show where time goes."""
 
