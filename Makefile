@@ -8,7 +8,7 @@ NPM := npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 ARGS ?=
 
 help:  ## what there is to call
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+.PHONY: help serve test check faults bench bench-full .bench-ready bench-check screenshots docs settings format lock clean
 
 serve: $(VENV)/.run  ## run the quickstart: a listener on port 2525 and a script that reacts
 	@$(BIN)/mailbell serve -c examples/quickstart.toml $(ARGS)
@@ -23,6 +23,10 @@ check: $(VENV)/.check docs  ## format, lint, types, the layers of the house, the
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint packaging/Dockerfile
+
+screenshots: $(VENV)/.test  ## make docs/screenshots anew: every view of the page (ARGS="inbox sinks" chooses)
+	@scripts/apt page screenshots
+	@$(BIN)/python -m tests.e2e.page.screenshots $(ARGS)
 
 faults: $(VENV)/.test  ## kills, full disks and fuzzing, for minutes
 	@scripts/apt test
