@@ -8,7 +8,7 @@ NPM := npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 ARGS ?=
 
 help:  ## what there is to call
-.PHONY: help serve test check faults bench bench-full .bench-ready bench-check screenshots docs settings format lock clean
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.run  ## run the quickstart: a listener on port 2525 and a script that reacts
 	@$(BIN)/mailbell serve -c examples/quickstart.toml $(ARGS)

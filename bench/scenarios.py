@@ -10,7 +10,7 @@ from urllib.error import URLError
 from bench.fill import fill
 from bench.load import KEPT, Load
 from bench.peer import Peer
-from bench.peers import PEERS, Mailbell, Postfix, SmtpSink
+from bench.peers import PEERS, AiosmtpdFiles, Mailbell, Mailpit, Postfix, SmtpSink
 from tests.tools import free_port
 
 MB = 1_000_000
@@ -58,6 +58,7 @@ class Mailbell1000000(MailbellInbox):
     mails = 1_000_000
 
 
+DURABLE: list[type[Peer]] = [Mailbell, AiosmtpdFiles, Postfix, Mailpit]
 INBOXES: list[type[Peer]] = [MailbellInbox, Mailbell100000, Mailbell1000000]
 
 
@@ -74,7 +75,7 @@ class Scenario(NamedTuple):
 SCENARIOS = {
     "new": Scenario("a new connection for each mail", Load(), short=PEERS),
     "kept": Scenario("kept connections", KEPT, short=PEERS),
-    "steady": Scenario("100 mails/s, new connections", Load(rate=100), short=PEERS),
+    "steady": Scenario("100 mails/s, new connections", Load(rate=100), short=DURABLE),
     "big": Scenario(
         "10 MB, 4 kept connections", Load(4, 10 * MB, keep=True), short=[Mailbell, SmtpSink, Postfix]
     ),
