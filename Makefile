@@ -8,7 +8,7 @@ NPM := npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 ARGS ?=
 
 help:  ## what there is to call
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.run  ## run the quickstart: a listener on port 2525 and a script that reacts
 	@$(BIN)/mailbell serve -c examples/quickstart.toml $(ARGS)
@@ -24,13 +24,27 @@ check: $(VENV)/.check docs  ## format, lint, types, the layers of the house, the
 	$(BIN)/lint-imports
 	$(BIN)/hadolint packaging/Dockerfile
 
+screenshots: $(VENV)/.test  ## make docs/screenshots anew: every view of the page (ARGS="inbox sinks" chooses)
+	@scripts/apt page screenshots
+	@$(BIN)/python -m tests.e2e.page.screenshots $(ARGS)
+
 faults: $(VENV)/.test  ## kills, full disks and fuzzing, for minutes
 	@scripts/apt test
 	$(BIN)/pytest -m faults $(ARGS)
 
-bench: $(VENV)/.bench bench/node/node_modules/.package-lock.json  ## speed beside the peers, in under five minutes
-	@scripts/apt bench
+bench: .bench-ready  ## speed beside the peers, in under five minutes (ARGS=--publish puts it into docs/benchmarks)
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-full: .bench-ready $(VENV)/.test  ## all benchmarks, into docs/benchmarks
+	@$(BIN)/python -m bench --full --publish $(ARGS)
+
+.bench-ready: $(VENV)/.bench bench/node/node_modules/.package-lock.json
+	@scripts/apt bench
+	@scripts/peers
+
+bench-check: $(VENV)/.bench  ## fails where this tree is slower than another commit (BASE=HEAD~1) by more than 15 %
+	@scripts/apt bench
+	@$(BIN)/python -m bench check $(ARGS)
 
 docs: $(VENV)/.docs  ## build the documentation's site into site/; a warning is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
@@ -69,4 +83,4 @@ $(VENV)/.%: requirements/%.txt $(VENV)/.project
 	@scripts/apt node
 	@if command -v npm >/dev/null; then echo "installing $<"; cd $* && $(NPM) && touch node_modules/.package-lock.json; fi
 
-.PHONY: help serve test check faults bench docs settings format lock clean
+.PHONY: help serve test check faults bench bench-full .bench-ready bench-check screenshots docs settings format lock clean

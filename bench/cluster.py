@@ -1,145 +1,113 @@
-"""The cluster: mails a second into one and two nodes, and what that costs beside the embedded journal.
+"""Two nodes over three JetStream servers: failovers under load, a rolling restart, what a second node adds.
 
-Run: `python -m bench cluster`. Servers, nodes and clients share this machine's cores, so two nodes take more
-than one only where there are cores for them.
+The nodes, the faults and the load are those of tests/faults, which see to it, too, that nothing is delivered
+by a node that has lost the lease.
 """
 
 import asyncio
-import os
-import shutil
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.natsd import NatsCluster, NatsServer
-from tests.service import Service, start
-from tests.tools import free_port
+from bench import results
+from bench.load import KEPT, smtp_source
+from bench.peer import SECONDS, Unavailable, needed
+from tests.e2e.test_kill import more
+from tests.faults.test_cluster import LEASE, House, fail_over, house, whole
+from tests.natsd import NatsCluster, clustered
 
-SECONDS = 4.0
-CLIENTS = 16
-"""Of each node; each sends one mail after the other on a connection that it keeps."""
+SERVER = "debian"
+"""Which nats-server; see tests/natsd.py."""
 
-MAIL = b"MAIL FROM:<cam@lan>\r\nRCPT TO:<gate@lan>\r\nDATA\r\n"
-TEXT = b"Subject: Motion\r\n\r\n" + b"x" * 980 + b"\r\n.\r\n"
-REPLIES = 4
-
-CONFIG = """
-data = "data"
-[log]
-terminal = true
-[ioservers.smtp]
-port = {port}
-listen = ["127.0.0.1"]
-threads = 64
-max_per_source = 100
-[web]
-listen = "off"
-{journal}
-"""
-JOURNAL = """[journal]
-engine = "jetstream"
-url = "{url}"
-replicas = {replicas}
-synced = true
-[ha]
-node = "{node}"
-"""
+IOSERVER = "threads = 64\nmax_per_source = 1000"
+ROUNDS = 3
 
 
-async def main() -> None:
-    print(f"{os.cpu_count()} cores, {CLIENTS} clients a node, mails of 1 KB, {SECONDS:g} s each\n")
-    with tempfile.TemporaryDirectory() as path:
-        alone = await measure("embedded journal, one node", Path(path) / "0", 1, None)
-        for servers in (1, 3):
-            async with natsd(Path(path) / f"nats{servers}", servers) as url:
-                for nodes in (1, 2):
-                    what = (
-                        f"JetStream, {servers} server{'s' * (servers > 1)}, {nodes} node{'s' * (nodes > 1)}"
-                    )
-                    rate = await measure(what, Path(path) / f"{servers}{nodes}", nodes, url, servers)
-                    print(f"{'':42}{rate / alone:6.2f} x embedded")
+def main() -> None:
+    parser = results.options("cluster", __doc__)
+    parser.add_argument("--failovers", type=int, help="how many, of three kinds in turn")
+    parser.add_argument("--mails", type=int, help="how many make the load of a round")
+    given = parser.parse_args()
+    try:
+        for command in ("nats-server", "smtp-source"):
+            needed(command)
+    except Unavailable as reason:
+        raise SystemExit(str(reason)) from None
+    found = asyncio.run(failovers(given.failovers or (50 if given.full else 3)))
+    found |= asyncio.run(restart())
+    found |= asyncio.run(nodes(given.mails or (5000 if given.full else 1000)))
+    for name, values in found.items():
+        print(f"{name}: {results.spread(values, '.2f')}", flush=True)
+    results.figures("cluster", found, publish=given.publish)
 
 
 @asynccontextmanager
-async def natsd(folder: Path, servers: int) -> AsyncIterator[str]:
-    """The newest server; Debian's where it is not installed."""
-    folder.mkdir()
-    which = "wheel" if (Path(sys.executable).parent / "nats-server").exists() else "debian"
-    made = NatsServer(folder, which=which) if servers == 1 else NatsCluster(folder, which)
-    await made.start()
-    try:
-        yield made.url
-    finally:
-        await made.kill()
+async def cluster(
+    mode: str = "active-standby", lease: float = LEASE
+) -> AsyncIterator[tuple[NatsCluster, House]]:
+    """Three servers and two nodes, one of them active."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as name:
+        async with clustered(Path(name), SERVER) as servers:
+            ports = [server.port for server in servers.servers]
+            async with house(
+                Path(name), ports, replicas=3, ioserver=IOSERVER, mode=mode, lease=lease
+            ) as nodes:
+                await nodes.active()
+                await whole(servers)
+                yield servers, nodes
 
 
-async def measure(what: str, folder: Path, count: int, url: str | None, replicas: int = 1) -> float:
-    """Mails a second into so many nodes together."""
-    async with AsyncExitStack() as stack:
-        nodes = [await node(folder / f"n{number}", url, replicas, stack) for number in range(count)]
-        before = sum(processor(each) for each in nodes)
-        times: list[float] = []
-        until = time.perf_counter() + SECONDS
-        await asyncio.gather(*(client(each.port, until, times) for each in nodes for _ in range(CLIENTS)))
-        spent = sum(processor(each) for each in nodes) - before
-    return report(what, times, spent)
+async def failovers(times: int) -> dict[str, list[float]]:
+    """Seconds beyond the lease that each took; what was lost. A delivery without the lease is an error."""
+    async with cluster() as (_, nodes):
+        nodes.load()
+        took = await fail_over(nodes, times)
+        lost = await missing(nodes)
+        nodes.check_terms()
+    figures = {"cluster.failover": [each - LEASE for each in took]}
+    return figures | ({"cluster.lost": [lost]} if times >= 50 else {})
 
 
-async def node(folder: Path, url: str | None, replicas: int, stack: AsyncExitStack) -> Service:
-    folder.mkdir(parents=True)
-    port = free_port()
-    journal = "" if url is None else JOURNAL.format(url=url, replicas=replicas, node=folder.name)
-    (folder / "mailbell.toml").write_text(CONFIG.format(port=port, journal=journal))
-    service = await start(folder / "mailbell.toml", port)
-    await service.line("send a first mail")
-    stack.push_async_callback(service.stop)
-    return service
+async def restart() -> dict[str, list[float]]:
+    """All three servers in turn are stopped and started, as for an upgrade; how many mails were lost."""
+    async with cluster(lease=10.0) as (servers, nodes):
+        nodes.load()
+        for server in servers.servers:
+            await server.stop()
+            await more(nodes.acknowledged, 20)
+            await server.start()
+            await whole(servers)
+        return {"cluster.restart": [await missing(nodes)]}
 
 
-async def client(port: int, until: float, times: list[float]) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    await reader.readline()
-    writer.write(b"HELO x\r\n")
-    await reader.readline()
-    while (began := time.perf_counter()) < until:
-        writer.write(MAIL)
-        for _ in range(REPLIES - 1):
-            await reader.readline()
-        writer.write(TEXT)
-        if (await reader.readline()).startswith(b"250"):
-            times.append(time.perf_counter() - began)
-    writer.close()
-    await writer.wait_closed()
+async def missing(nodes: House) -> float:
+    """End the load, and return how many mails with a 250 no script has got a while later."""
+    await nodes.rest()
+    deadline = time.monotonic() + 2 * SECONDS
+    while lost := nodes.acknowledged - {each.subject for each in nodes.deliveries()}:
+        if time.monotonic() > deadline:
+            break
+        await asyncio.sleep(0.2)
+    return float(len(lost))
 
 
-def processor(service: Service) -> float:
-    """Seconds of processor time of a node's processes."""
-    pid = service.process.pid
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return sum(_ticks(each) for each in (pid, *map(int, children))) / os.sysconf("SC_CLK_TCK")
+async def nodes(mails: int) -> dict[str, list[float]]:
+    """How many times one node's rate two nodes take, in turns."""
+    async with cluster(mode="all-active") as (_, nodes):
+        ports = [node.port for node in nodes.nodes]
+        await rate(ports, mails // 5)
+        ratios = [await rate(ports, mails) / await rate(ports[:1], mails) for _ in range(ROUNDS)]
+    return {"cluster.nodes": ratios}
 
 
-def _ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
-
-
-def report(what: str, times: Sequence[float], spent: float) -> float:
-    ordered = sorted(times)
-    p50, p99 = (ordered[int(len(ordered) * part)] * 1000 for part in (0.5, 0.99))
-    rate = len(ordered) / SECONDS
-    print(
-        f"{what:42}{rate:6.0f} mails/s   p50 {p50:5.1f} ms  p99 {p99:5.1f} ms"
-        f"   {spent / len(ordered) * 1e6:5.0f} µs of the nodes' processors a mail",
-        flush=True,
-    )
-    return rate
+async def rate(ports: list[int], mails: int) -> float:
+    """Mails a second of all these nodes, each with a load of its own."""
+    began = time.perf_counter()
+    await asyncio.gather(*(asyncio.to_thread(smtp_source, port, mails, KEPT) for port in ports))
+    return len(ports) * mails / (time.perf_counter() - began)
 
 
 if __name__ == "__main__":
-    if shutil.which("nats-server") is None and not (Path(sys.executable).parent / "nats-server").exists():
-        sys.exit("nats-server is needed: sudo scripts/apt test")
-    asyncio.run(main())
+    main()

@@ -32,7 +32,8 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An SMTP connection; times are seconds since the epoch, `ended_at` is None while it is open.
 
-    `failed`: it ended, and no mail was taken on it. `left_out` and `lines` come with one that is asked for.
+    `failed`: it ended, and no mail was taken on it. `refusal`: the last reply to it that refused something,
+    for who says QUIT has often been refused before. `left_out` and `lines` come with one that is asked for.
     """
 
     id: int
@@ -45,6 +46,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     mails: int
     failed: bool
     outcome: str
+    refusal: str | None = None
     left_out: int = 0
     lines: Sequence[Line] | None = None
 

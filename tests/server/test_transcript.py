@@ -2,6 +2,7 @@
 
 from mailbell.clock import SystemClock
 from mailbell.server.transcript import KEEP_LINES, KEEP_TEXT, Transcripts
+from mailbell.smtp.replies import Reply
 
 
 def test_the_last_connections_are_kept_newest_first() -> None:
@@ -30,6 +31,19 @@ def test_a_connection_without_mail_has_failed() -> None:
     transcripts.end(with_mail, "QUIT")
     transcripts.end(without, "cut")
     assert [with_mail.failed, without.failed, still_open.failed] == [False, True, False]
+
+
+def test_the_last_refusal_of_a_connection_that_failed_is_told() -> None:
+    transcripts = Transcripts(SystemClock())
+    for mails, expected in ((0, "535 5.7.8 Wrong user or password"), (1, None)):
+        transcript = transcripts.begin("smtp", "127.0.0.1", 1)
+        transcript.mails = mails
+        assert transcript.session(whole=False).refusal is None
+        for reply in (Reply(503, "5.5.1", "Bad order"), Reply(535, "5.7.8", "Wrong user or password")):
+            transcript.record(">", reply)
+        transcript.record(">", Reply(221, "2.0.0", "Bye"))
+        transcripts.end(transcript, "QUIT")
+        assert transcript.session(whole=False).refusal == expected
 
 
 def test_a_long_dialogue_keeps_its_last_lines_and_a_long_line_its_beginning() -> None:

@@ -82,6 +82,13 @@ class Transcript:
         """True when the connection ended and no mail was taken on it."""
         return self.ended_at is not None and self.mails == 0
 
+    @property
+    def refusal(self) -> str | None:
+        """The last reply that refused something."""
+        said = (each for _, _, each in reversed(self._entries))
+        found = next((each for each in said if isinstance(each, Reply) and each.code >= 400), None)
+        return None if found is None else shown(found)[0]
+
     def session(self, *, whole: bool) -> Session:
         """What there is to tell of the connection; `whole`: with its lines."""
         return Session(
@@ -95,6 +102,7 @@ class Transcript:
             mails=self.mails,
             failed=self.failed,
             outcome=self.outcome,
+            refusal=self.refusal if self.failed else None,
             left_out=self.left_out if whole else 0,
             lines=self.lines if whole else None,
         )

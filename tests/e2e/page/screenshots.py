@@ -213,7 +213,7 @@ def at(day: int, clock: str) -> datetime:
 async def play(scene: Scene, site: Site) -> None:
     """A day and a half; the last hour is busy."""
     numbers = random.Random(7)
-    beats = sorted(NOW - timedelta(seconds=3500 * numbers.random() ** 0.8) for _ in range(140))
+    beats = sorted(NOW - timedelta(seconds=15 + 3480 * numbers.random() ** 0.8) for _ in range(140))
     ticks = [
         Sent(
             0,
@@ -233,8 +233,6 @@ async def play(scene: Scene, site: Site) -> None:
     await scene.talk("192.168.1.91", scene.doors, b"EHLO door7\r\n", wrong, b"QUIT\r\n")
     scene.clock.stop(NOW)
     await site.change("DELETE", "/api/v1/search?query=subject:heartbeat", None)
-    for each in (await site.get("/api/v1/messages"))["messages"][5:]:
-        await site.change("PUT", "/api/v1/messages", {"IDs": [each["ID"]], "Read": True})
 
 
 async def delivered(site: Site) -> None:
@@ -299,6 +297,10 @@ LOOKS: list[tuple[str, tuple[int, int], Theme]] = [
 
 async def take(browser: Browser, site: Site, shots: list[Shot], ids: dict[str, str]) -> None:
     for suffix, size, theme in LOOKS:
+        found = [each["ID"] for each in (await site.get("/api/v1/messages"))["messages"]] if ids else []
+        for chosen, read in ((found[5:], True), (found[:5], False)):
+            if chosen:
+                await site.change("PUT", "/api/v1/messages", {"IDs": chosen, "Read": read})
         async with looking(browser, site.url, size, theme) as page:
             for shot in shots:
                 await shoot(page, shot, ids, suffix)

@@ -48,6 +48,13 @@ class Server {
     if (mail) this.news.push({ Type: "delete", Data: { ID: mail.ID } });
   }
 
+  mark(index) {
+    const mail = this.mails[index];
+    if (!mail) return;
+    mail.Read = !mail.Read;
+    this.news.push({ Type: "update", Data: { ID: mail.ID, Read: mail.Read } });
+  }
+
   empty() {
     this.mails = [];
     this.news.push({ Type: "truncate", Data: null });
@@ -153,6 +160,7 @@ test("whatever happens, the list ends up as the server has it", async () => {
     const mails = await opened(server);
     for (let step = 0; step < 60; step += 1) {
       const what = pick(100);
+      if (pick(4) === 0) server.mark(pick(server.mails.length || 1));
       if (what < 25) server.arrive();
       else if (what < 40) server.remove(pick(server.mails.length || 1));
       else if (what < 42) server.empty();
@@ -167,6 +175,11 @@ test("whatever happens, the list ends up as the server has it", async () => {
     assert.deepEqual(
       await all(server, mails),
       server.mails.map(({ ID }) => ID),
+      `seed ${seed}`,
+    );
+    assert.deepEqual(
+      mails.items.map(({ Read }) => Read),
+      server.mails.map(({ Read }) => Read),
       `seed ${seed}`,
     );
     assert.equal(mails.known.size, mails.items.filter(Boolean).length, `seed ${seed}`);
@@ -230,4 +243,14 @@ test("a search is shown however fast mail comes in, and however slow the answers
     if (step % 10 === 9) await server.send(0);
   }
   assert.ok(shown >= 4, `${shown} answers were shown`);
+});
+
+test("what is told of a mail holds, though an answer on its way does not know of it", async () => {
+  const server = new Server(3);
+  const mails = await opened(server);
+  mails.reload();
+  server.evaluate(server.requests[0]);
+  mails.hear({ Type: "update", Data: { ID: "m2", Read: true } });
+  await server.send(0);
+  assert.equal(mails.at(0)?.Read, true);
 });

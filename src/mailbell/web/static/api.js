@@ -37,7 +37,7 @@
  * @typedef {{at: number, mark: string, text: string}} Line
  * @typedef {{
  *   id: number, ioserver: string, ip: string, port: number, started_at: number, ended_at: number | null,
- *   tls: string, mails: number, failed: boolean, outcome: string, left_out?: number, lines?: Line[],
+ *   tls: string, mails: number, failed: boolean, outcome: string, refusal?: string, left_out?: number, lines?: Line[],
  * }} Session
  * @typedef {{id: string, listening: string[], served: number, waiting: number}} IoServer
  * @typedef {{

@@ -12,6 +12,8 @@ import { link } from "./router.js";
 
 const EVERY = 2000;
 const LIMIT = 400;
+/** RFC 5321's code and RFC 2034's. */
+const REPLY_CODE = /^\d{3}[ -](?:\d\.\d+\.\d+ )?/;
 const SPEAKERS = /** @type {Record<string, string>} */ ({ "<": "Client: ", ">": "Server: ", "=": "" });
 
 export class ConnectionsView {
@@ -147,7 +149,7 @@ export class ConnectionsView {
         "p",
         { class: `outcome ${session.failed ? "failed" : ""}` },
         session.failed && icon("alert"),
-        h("bdi", null, session.outcome || "It is still open."),
+        h("bdi", null, sentence(session)),
       ),
       facts(session),
       session.left_out
@@ -195,9 +197,12 @@ function item(session) {
 }
 
 /** @param {Session} session */
-function sentence({ outcome, ended_at, mails, failed }) {
+function sentence({ outcome, refusal, ended_at, mails, failed }) {
   if (ended_at === null) return "Still open.";
-  return `${failed ? "No mail" : plural(mails, "mail")}. ${outcome}`;
+  if (!failed) return `${plural(mails, "mail")}. ${outcome}`;
+  const reason = refusal?.replace(REPLY_CODE, "") ?? "";
+  const isSaid = outcome.includes(reason.replace(/[.!]$/, ""));
+  return `No mail. ${refusal && !isSaid ? `Refused with “${refusal}”. ` : ""}${outcome}`;
 }
 
 /** @param {Session} session */

@@ -16,21 +16,8 @@ export async function headers({ panel, event, signal }) {
     false,
   );
   const rows = fields.map(({ name, value }) =>
-    h("tr", null, h("th", { scope: "row" }, foreign(name)), h("td", null, foreign(value))),
+    h("div", null, h("dt", null, foreign(name)), h("dd", null, foreign(value))),
   );
-  fill(
-    panel,
-    h(
-      "div",
-      { class: "tools" },
-      h("p", { class: "quiet" }, "Decoded and unfolded; the source has them as they came."),
-      copy,
-    ),
-    h(
-      "table",
-      { class: "header" },
-      h("caption", { class: "unseen" }, "Header fields"),
-      h("tbody", null, ...rows),
-    ),
-  );
+  const about = h("p", { class: "quiet" }, "Decoded and unfolded; the source has them as they came.");
+  fill(panel, h("div", { class: "tools" }, about, copy), h("dl", { class: "header" }, ...rows));
 }

@@ -49,7 +49,7 @@ export class Mails extends EventTarget {
     this.epoch = 0;
     this.timer = 0;
     this.reloading = false;
-    /** @type {Summary[]} what came while it was asked anew: the answer may not know of it */
+    /** @type {{Type: string, Data: any}[]} what was told while answers were on their way: they may not know of it */
     this.meanwhile = [];
     /** Something has happened that the answer on its way may not know of. */
     this.stale = false;
@@ -142,7 +142,7 @@ export class Mails extends EventTarget {
     this.trouble = null;
     this.count = answers[0].messages_count;
     for (const answer of answers) this.#place(answer);
-    for (const mail of this.meanwhile) this.#arrive(mail);
+    this.#hearAgain();
   }
 
   /** Ask anew soon, once for all that happens until then; never while an answer is on its way. */
@@ -169,6 +169,7 @@ export class Mails extends EventTarget {
    * @param {{Type: string, Data: any}} message
    */
   hear({ Type, Data }) {
+    if (this.reloading || this.loading.size) this.meanwhile.push({ Type, Data });
     if (Type === "new") this.#arrive(Data);
     else if (Type === "update") this.#update(Data);
     else if (Type === "delete") this.#remove(Data.ID);
@@ -177,9 +178,15 @@ export class Mails extends EventTarget {
     else if (Type === "prune") this.reloadSoon();
   }
 
+  #hearAgain() {
+    for (const { Type, Data } of this.meanwhile) {
+      if (Type === "new") this.#arrive(Data);
+      else if (Type === "update") this.#update(Data);
+    }
+  }
+
   /** @param {Summary} mail */
   #arrive(mail) {
-    if (this.reloading) this.meanwhile.push(mail);
     if (this.known.has(mail.ID)) return;
     const newest = this.items[0]?.Sequence ?? (this.count ? Infinity : 0);
     // An answer may have counted it already, without bringing it.
@@ -246,6 +253,7 @@ export class Mails extends EventTarget {
   /** @param {number} page */
   async #load(page) {
     const epoch = this.epoch;
+    if (!this.loading.size) this.meanwhile = [];
     this.loading.add(page);
     try {
       const answer = await this.#ask(page);
@@ -253,6 +261,7 @@ export class Mails extends EventTarget {
       this.loading.delete(page);
       this.trouble = null;
       this.#place(answer);
+      this.#hearAgain();
     } catch (error) {
       if (epoch !== this.epoch) return;
       this.loading.delete(page);

@@ -16,6 +16,8 @@ import { segments } from "./tabs.js";
 /** Lines that are kept. */
 const MOST = 2000;
 const LONG = 240;
+/** What the column of the sources says already. */
+const PREFIX = /^IO MONITOR FORCED: /;
 const POINTS_EVERY = 2000;
 const KINDS = [
   { id: "all", label: ["All"] },
@@ -272,7 +274,7 @@ function row({ at, level, source, text }) {
     { class: `entry ${level}` },
     h("time", { datetime: at }, precise(time)),
     h("span", { class: `source ${source === "io" ? "io" : "script"}` }, source === "io" ? "I/O" : source),
-    folded(text),
+    folded(text.replace(PREFIX, "")),
   );
 }
 
