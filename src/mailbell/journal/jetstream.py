@@ -27,7 +27,7 @@ from mailbell.journal.stream import Layout
 from mailbell.journal.trim import Trimmer
 from mailbell.mail import Mail
 from mailbell.remote.jetstream import JetStream, JetStreamError, StreamInfo
-from mailbell.remote.nats import NatsLink, NatsUnavailable
+from mailbell.remote.nats import NatsLink, NatsUnavailable, NobodyThere
 from mailbell.settings import JournalSettings
 
 DELAYS = (0.0, 0.1, 0.25, 0.5, 1.0)
@@ -71,13 +71,19 @@ async def until_there(work: Callable[[], Awaitable[T]], patience: float) -> T:
         try:
             return await work()
         except NatsUnavailable as error:
-            remedy = "see that the server runs, and journal.url and the login are right"
+            what = f"journal: {error}{_remedy(error)}"
             if now() + START_PAUSE >= until:
-                raise StartupError(f"journal: {error}; {remedy}") from None
-            if str(error) != said:
-                said = str(error)
-                logger.error("journal: %s; %s. Trying for %.0f s", error, remedy, until - now())
+                raise StartupError(what) from None
+            if what != said:
+                said = what
+                logger.error("%s. Trying for %.0f s", what, until - now())
         await asyncio.sleep(START_PAUSE)
+
+
+def _remedy(error: NatsUnavailable) -> str:
+    if isinstance(error, NobodyThere | stream.TooFewPeers):  # these have one of their own
+        return ""
+    return "; see that the server runs, and journal.url and the login are right"
 
 
 async def open_publisher(settings: JournalSettings, clock: Clock, patience: float) -> Publisher:

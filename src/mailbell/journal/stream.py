@@ -31,6 +31,10 @@ T = TypeVar("T")
 logger = logging.getLogger("mailbell.journal")
 
 
+class TooFewPeers(NatsUnavailable):
+    """A cluster that has just been started has not heard of all its servers yet; or has not so many."""
+
+
 class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     """A mail without its octets: the first line of the message. `large`: where those are instead."""
 
@@ -217,6 +221,12 @@ async def _have(jetstream: JetStream, layout: Layout, config: dict[str, object])
         if error.error_code in NO_JETSTREAM:
             remedy = "add jetstream { store_dir: … } to the server's settings"
             why = f"JetStream is not enabled there, or not for us: {remedy}"
+        elif error.error_code in NO_PEERS and jetstream.link.clustered:
+            where = jetstream.link.options.addresses
+            raise TooFewPeers(
+                f"journal.replicas = {layout.replicas}, and nats {where} sees not so many servers in the cluster "
+                f"({error.description}); start more, or set replicas = 1"
+            ) from None
         elif error.error_code in NO_PEERS:
             why = (
                 f"journal.replicas = {layout.replicas}, and there are not so many servers in the cluster "
