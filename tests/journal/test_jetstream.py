@@ -151,6 +151,21 @@ async def test_an_append_outlives_a_connection(engine: JetStreamEngine) -> None:
         assert sorted(given) == list(range(1, 11))
 
 
+async def test_a_server_that_hangs_is_trouble_though_nobody_sends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "LOOK_EVERY", 0.1)
+    monkeypatch.setattr(publisher, "TRY", 0.3)
+    async with running(tmp_path) as server:
+        made = await open_publisher(JetStreamEngine(server.url).settings, SystemClock(), patience=3.0)
+        assert made.trouble is None
+        await server.hang()
+        await until(lambda: made.trouble is not None)
+        server.go_on()
+        await until(lambda: made.trouble is None)
+        await made.close()
+
+
 async def test_what_json_can_not_say_is_refused(engine: JetStreamEngine) -> None:
     bad = mail()
     bad = msgspec.structs.replace(bad, envelope=msgspec.structs.replace(bad.envelope, mail_from="\udc80"))

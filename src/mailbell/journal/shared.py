@@ -507,6 +507,8 @@ class SharedConsumer:
             for claim, _ in list(self._claimed.values()):
                 self.release(claim)
             await self._hand_all_back()
+        for pull in (self._mail, self._again):
+            await pull.end()
         await self._settler.close()
 
 
