@@ -45,6 +45,10 @@ bench-check: $(VENV)/.bench  ## fails where this tree is slower than another com
 docs: $(VENV)/.docs  ## build the documentation's site into site/; a warning is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
 
+settings: $(VENV)/.run  ## write docs/settings.md and packaging/mailbell.toml anew, after a change of a setting
+	@$(BIN)/mailbell settings >docs/settings.md
+	@$(BIN)/mailbell settings --toml | sed 's|^data = .*|data = "/var/lib/mailbell"|' >packaging/mailbell.toml
+
 format: $(VENV)/.check  ## put the code in its form
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
@@ -75,4 +79,4 @@ $(VENV)/.%: requirements/%.txt $(VENV)/.project
 	@scripts/apt node
 	@if command -v npm >/dev/null; then echo "installing $<"; cd $* && $(NPM) && touch node_modules/.package-lock.json; fi
 
-.PHONY: help serve test check faults bench bench-full .bench-ready bench-check docs format lock clean
+.PHONY: help serve test check faults bench bench-full .bench-ready bench-check screenshots docs settings format lock clean

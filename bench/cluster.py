@@ -60,7 +60,7 @@ async def cluster(
 
 
 async def failovers(times: int) -> dict[str, list[float]]:
-    """Seconds beyond the lease that each took; what was lost. A delivery without the lease is an error."""
+    """Seconds beyond the lease that each took; what was lost. Delivering without the lease is an error."""
     async with cluster() as (_, nodes):
         nodes.load()
         took = await fail_over(nodes, times)

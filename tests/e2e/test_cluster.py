@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import shutil
 import smtplib
+import time
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,11 @@ async def test_a_handover_closes_one_server_and_opens_the_other(tmp_path: Path) 
         await stands(other, mode="active-standby", active=False, node=other.name, holder=one.name)
         await stands(one, mode="active-standby", active=True, node=one.name, holder=one.name)
         assert (await other.ask("/readyz"))[0] == 200, "it can take over"
+        said = await asyncio.to_thread(
+            CliRunner().invoke, commands, ["status", "-c", str(other.folder / "mailbell.toml")]
+        )
+        assert f"node {other.name}: stands by, {one.name} is active; active-standby, since 20" in said.output
+        assert "I/O server smtp: closed; 0 served" in said.output
 
         began = asyncio.get_running_loop().time()
         assert await one.service.stop() == 0
@@ -186,9 +193,53 @@ async def test_a_stream_that_is_replaced_under_a_node(tmp_path: Path, processes:
         await one.service.line("the delivering process has died")
         await until_it_takes_mail(one.port, True)
         await asyncio.to_thread(send, one.port, "n1-c1-999999")
-        async with asyncio.timeout(PATIENCE):
-            while not any(each.subject == "n1-c1-999999" for each in nodes.deliveries()):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        await nodes.delivers_mail("n1-c1-999999")
         async with asyncio.timeout(PATIENCE):
             while json.dumps(await one.ask("/api/v1/messages")).count("n1-c1-999999") != 1:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
+
+
+async def test_the_bucket_of_the_lease_is_deleted(tmp_path: Path) -> None:
+    """Who was active is so until its time is over, and nobody else before that."""
+    async with running(tmp_path) as server, house(tmp_path, [server.port]) as nodes:
+        one = await nodes.active()
+        before = len(nodes.nodes[0].active_since) + len(nodes.nodes[1].active_since)
+        nodes.load()
+        async with connected(server) as client:
+            await client.jetstream().delete_stream("KV_MAILBELL_LEASE")
+        await one.service.line("is no longer active")
+        async with asyncio.timeout(PATIENCE):
+            while sum(len(each.active_since) for each in nodes.nodes) == before:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        await nodes.rest()
+        await nodes.everything()
+        nodes.check_terms()
+
+
+async def test_a_server_that_comes_back_empty(tmp_path: Path) -> None:
+    """All that it had is lost; what comes from now on is not."""
+    async with running(tmp_path) as server, house(tmp_path, [server.port]) as nodes:
+        await nodes.active()
+        await asyncio.to_thread(send, nodes.nodes[0].port, "n1-c1-1")
+        await nodes.delivers_mail("n1-c1-1")
+        await server.kill()
+        shutil.rmtree(tmp_path / "store")
+        await server.start()
+        for node in nodes.nodes:
+            await node.service.line("the stream MAILBELL (is gone|is another one)")
+        for node in nodes.nodes:
+            await until_it_takes_mail(node.port, True)
+            await asyncio.to_thread(send_until_taken, node.port, f"{node.name}-c1-2")
+            await nodes.delivers_mail(f"{node.name}-c1-2")
+
+
+def send_until_taken(port: int, subject: str) -> None:
+    """As a client with a queue does."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        try:
+            send(port, subject)
+        except (smtplib.SMTPException, OSError):
+            time.sleep(0.2)
+        else:
+            return

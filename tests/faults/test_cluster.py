@@ -232,6 +232,11 @@ class House:
             while not any(each.node == node.name and each.at > since for each in self.deliveries()):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
+    async def delivers_mail(self, subject: str) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not any(each.subject == subject for each in self.deliveries()):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
     async def everything(self) -> None:
         """All that got its 250 is delivered."""
         try:

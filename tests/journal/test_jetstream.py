@@ -17,6 +17,7 @@ from mailbell.journal.base import Consumer
 from mailbell.journal.jetstream import JetStreamJournal, open_publisher
 from mailbell.journal.publisher import Publisher
 from mailbell.journal.stream import DUPLICATE_WINDOW
+from mailbell.lease.jetstream import JetStreamLease
 from mailbell.remote.jetstream import JetStream
 from tests.journal.conformance import (
     CHECKS,
@@ -404,6 +405,49 @@ async def test_servers_that_are_none_or_have_no_jetstream(tmp_path: Path, which:
         with pytest.raises(StartupError, match=r"Authorization Violation|reset by peer") as caught:
             await JetStreamJournal.open(wrong, patience=0)
         assert "hunter" not in str(caught.value)
+
+
+RIGHTS = """
+authorization {{ users: [ {{ user: me, password: hunter2, permissions: {{
+  publish: [ "{stream}.>", "$JS.API.>", "$JS.ACK.>", "$KV.{stream}_LEASE.>", "$O.{stream}_LARGE.>" ]
+  subscribe: [ "_INBOX.>", "{stream}.answered" ]
+}} }} ] }}
+"""
+
+
+@pytest.mark.parametrize("which", SERVERS)
+async def test_as_few_rights_as_the_documentation_says(tmp_path: Path, which: str) -> None:
+    rights = RIGHTS.format(stream="MAILBELL")
+    async with running(tmp_path, rights, which) as server:
+        engine = JetStreamEngine(server.url, stream="MAILBELL", user="me", password="hunter2")
+        async with engine.opened() as journal:
+            lease = JetStreamLease(
+                journal._jetstream,
+                "MAILBELL_LEASE",
+                1,
+                mode="active-standby",
+                node="n",
+                folder="n",
+                seconds=1.0,
+                clock=engine.clock,
+            )
+            await lease.start()
+            assert await asyncio.wait_for(lease.other_than(None), SOON) is not None
+            consumer = await journal.consumer("a")
+            assert await journal.append(mail(bytes(2_000_000))) == 1
+            assert await journal.append(mail()) == 2
+            first, second = await fetch_first(consumer, 2)
+            consumer.retry(first, engine.clock.time() + 1, "busy")
+            consumer.park(second, "no")
+            await engine.elapse(2)
+            [claim] = await fetch_first(consumer, 1)
+            assert len((await journal.read(claim.sequence)).raw) == 2_000_000
+            consumer.ack(claim)
+            await consumer.replay([2])
+            await consumer.discard([2])
+            await journal.trim()
+            await journal.forget("a")
+            await lease.stop()
 
 
 async def test_a_start_waits_for_servers_that_come_late(

@@ -5,6 +5,7 @@ import json
 import random
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
@@ -14,7 +15,10 @@ from mailbell.errors import JournalUnavailable
 from mailbell.event.convert import Converted
 from mailbell.journal.sqlite import SqliteJournal
 from mailbell.settings import JournalSettings, Size
+from mailbell.web.events import Events
+from mailbell.web.streams import Streams
 from tests.conftest import BOTH_LOOPS
+from tests.page import page_mail
 from tests.web.conftest import Api, serving, settings
 from tests.web.reading import listening
 
@@ -180,3 +184,18 @@ async def test_a_stream_whose_source_fails_ends_and_is_no_second_answer(
     assert answer.count(b"HTTP/1.1") == 1
     assert answer.startswith(b"HTTP/1.1 200")
     assert "the disk is gone" in caplog.text
+
+
+async def test_the_end_is_reached_once_where_the_monitor_lags() -> None:
+    heads = iter([3, 5])
+
+    class Lagging:
+        async def beyond(self, sequence: int) -> int:
+            return next(heads)
+
+    async def item(sequence: int) -> Converted:
+        return page_mail()
+
+    engine = SimpleNamespace(journal=SimpleNamespace(), head=Lagging(), item=item)
+    source = Events(engine, Streams())._follow(0, 5, "hsyco")  # type: ignore[arg-type]
+    assert [sent.id async for sent in source if sent] == ["1", "2", "3", "4", "5"]

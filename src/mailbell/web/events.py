@@ -70,7 +70,8 @@ class Events:
             except TimeoutError:
                 yield None
                 continue
-            async for sequence in self._stored(after, head if until is None else until):
+            head = head if until is None else min(head, until)
+            async for sequence in self._stored(after, head):
                 try:
                     item = await self._item(sequence)
                 except MailGone:

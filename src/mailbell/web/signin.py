@@ -93,8 +93,12 @@ class SignIn:
         return self._known(basic or request.cookies.get(self._cookie, "")) is not None
 
     async def me(self, request: web.Request) -> web.Response:
-        """Who has signed in."""
-        return reply(Me(user=await self._who(request), sign_in=True))
+        """Who has signed in; never refused."""
+        try:
+            user = await self._who(request)
+        except web.HTTPTooManyRequests:
+            user = None
+        return reply(Me(user=user, sign_in=True))
 
     async def login(self, request: web.Request) -> web.Response:
         """Sign in: the answer brings the session's cookie."""

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
+from typing import NamedTuple
 
 WIDTH, HEIGHT = 480, 270
 
@@ -90,12 +91,6 @@ def mail(sender: str, to: str, subject: str, text: str, *tags: str) -> EmailMess
     return message
 
 
-def snapshot(message: EmailMessage, name: str, dusk: float, person: float | None = None) -> EmailMessage:
-    """The mail, with a picture."""
-    message.add_attachment(png(WIDTH, HEIGHT, Colour(dusk, person)), "image", "png", filename=name)
-    return message
-
-
 def confirmation() -> EmailMessage:
     """What a developer looks at: HTML with an image in it."""
     message = mail(
@@ -123,89 +118,103 @@ KILN = "Kiln 4 <plc4@plant.lan>"
 PANEL = "Alarm panel <panel@house.lan>"
 PRINTER = "Printer, 2nd floor <printer2@office.lan>"
 SHOP = "Kiln & Co. <hello@shop.example>"
+NORTH = "מצלמה צפונית <north@cams.lan>"
+ALARM, OPS, DESK, ROBIN = "alarm@house.lan", "ops@plant.lan", "desk@office.lan", "robin@example.com"
+REPORT = "9 cameras on line, 0 off line.\n{} events, {} % of the disk used.\n"
 
 
-def earlier() -> list[EmailMessage]:
+class Sent(NamedTuple):
+    """A mail of the scene: when it comes, days before and time of the day, and from which device."""
+
+    day: int
+    clock: str
+    ip: str
+    message: EmailMessage
+
+
+def yesterday() -> list[Sent]:
     """Yesterday's mail."""
     return [
-        mail(PRINTER, "desk@office.lan", "Toner low: magenta", "The magenta cartridge has 8 % left.\n"),
-        mail(
-            NVR,
-            "alarm@house.lan",
-            "Daily report",
-            "9 cameras on line, 0 off line.\n3 events, 61 % of the disk used.\n",
+        Sent(
+            1,
+            "07:58:02",
+            "192.168.1.80",
+            mail(PRINTER, DESK, "Toner low: magenta", "The cartridge has 8 % left.\n"),
         ),
-        mail(UPS, "ops@plant.lan", "Self-test passed", "Battery 98 %, runtime 41 min.\n", "power"),
-        mail(
-            SHOP,
-            "robin@example.com",
-            "Your order 20417 is on its way",
-            "Two kiln shelves, one cone set.\n",
-            "staging",
+        Sent(1, "08:00:00", "192.168.1.20", mail(NVR, ALARM, "Daily report", REPORT.format(3, 61))),
+        Sent(
+            1,
+            "09:12:40",
+            "10.0.4.12",
+            mail(UPS, OPS, "Self-test passed", "Battery 98 %, runtime 41 min.\n", "power"),
         ),
-        snapshot(
-            mail(YARD, "alarm@house.lan", "Motion detected: yard", "Channel 2, 18:02:11\n", "motion"),
-            "yard-180211.png",
-            0.9,
+        Sent(
+            1,
+            "11:47:19",
+            "10.0.9.5",
+            mail(SHOP, ROBIN, "Your order 20417 is on its way", "Two shelves.\n", "staging"),
         ),
-        mail(PANEL, "alarm@house.lan", "System armed", "Armed by code 2.\n"),
-        mail(KILN, "ops@plant.lan", "Firing finished", "Program 6, 8 h 12 min, 1060 °C at most.\n"),
+        Sent(1, "18:02:11", "192.168.1.65", motion(YARD, "yard", "yard-180211.png", 0.9)),
+        Sent(1, "22:30:05", "192.168.1.10", mail(PANEL, ALARM, "System armed", "Armed by code 2.\n")),
+        Sent(
+            1,
+            "23:41:52",
+            "10.0.4.31",
+            mail(KILN, OPS, "Firing finished", "Program 6, 8 h 12 min, 1060 °C.\n"),
+        ),
     ]
 
 
-def today() -> list[EmailMessage]:
+def today() -> list[Sent]:
     """Today's mail, the newest last."""
+    hot = "Zone 2 at 93.4 °C, limit 90 °C.\nThe kiln has been throttled.\n"
+    worn = "Capacity 61 % of new. Replace within 30 days.\n"
+    person = (
+        "Camera:   Front gate (IPC-4421)\nEvent:    Person\nTime:     18:24:36\nZone:     2, path\n\n"
+        "Live view: http://192.168.1.64/live\n"
+    )
     return [
-        mail(
-            NVR,
-            "alarm@house.lan",
-            "Daily report",
-            "9 cameras on line, 0 off line.\n5 events, 62 % of the disk used.\n",
+        Sent(0, "08:00:00", "192.168.1.20", mail(NVR, ALARM, "Daily report", REPORT.format(5, 62))),
+        Sent(
+            0,
+            "09:31:08",
+            "10.0.4.12",
+            mail(UPS, OPS, "On battery: input power lost", "Load 34 %.\n", "power"),
         ),
-        mail(UPS, "ops@plant.lan", "On battery: input power lost", "Load 34 %, runtime 39 min.\n", "power"),
-        mail(UPS, "ops@plant.lan", "Input power restored", "On battery for 2 min 10 s.\n", "power"),
-        mail("", "alarm@house.lan", "", "alarm input 1\n"),
-        mail(
-            "מצלמה צפונית <north@cams.lan>",
-            "alarm@house.lan",
-            "זוהתה תנועה בשער הצפוני",
-            "ערוץ 4, 11:42:07\n",
-            "motion",
+        Sent(
+            0,
+            "09:33:18",
+            "10.0.4.12",
+            mail(UPS, OPS, "Input power restored", "On battery for 130 s.\n", "power"),
         ),
-        mail(
-            KILN,
-            "ops@plant.lan",
-            "Temperature above 90 °C",
-            "Zone 2 at 93.4 °C, limit 90 °C.\nThe kiln has been throttled.\n",
+        Sent(0, "10:15:44", "192.168.1.77", mail("", ALARM, "", "alarm input 1\n")),
+        Sent(
+            0,
+            "11:42:07",
+            "192.168.1.66",
+            mail(NORTH, ALARM, "זוהתה תנועה בשער הצפוני", "ערוץ 4, 11:42:07\n", "motion"),
         ),
-        mail(SHOP, "robin@example.com", "Reset your password 🔑", "The link holds for an hour.\n", "staging"),
-        mail(PANEL, "alarm@house.lan", "Zone 3: back door open", "Opened at 15:07:44, system not armed.\n"),
-        confirmation(),
-        snapshot(
-            mail(YARD, "alarm@house.lan", "Motion detected: yard", "Channel 2, 17:21:36\n", "motion"),
-            "yard-172136.png",
-            0.55,
+        Sent(0, "14:20:31", "10.0.4.31", mail(KILN, OPS, "Temperature above 90 °C", hot)),
+        Sent(
+            0,
+            "14:56:10",
+            "10.0.9.5",
+            mail(SHOP, ROBIN, "Reset your password 🔑", "It holds for an hour.\n", "staging"),
         ),
-        mail(
-            UPS,
-            "ops@plant.lan",
-            "Battery needs replacing",
-            "Capacity 61 % of new. Replace within 30 days.\n",
-            "power",
-            "service",
-        ),
-        snapshot(
-            mail(
-                GATE,
-                "Alarm <alarm@house.lan>",
-                "Motion detected: front gate",
-                "Camera:   Front gate (IPC-4421)\nEvent:    Person\nTime:     2026-11-22 18:24:36\n"
-                "Zone:     2, path\n\n"
-                "Live view: http://192.168.1.64/live\n",
-                "motion",
-            ),
-            "gate-182436.png",
-            0.75,
-            0.47,
+        Sent(0, "15:07:44", "192.168.1.10", mail(PANEL, ALARM, "Zone 3: back door open", "Not armed.\n")),
+        Sent(0, "16:39:20", "10.0.9.5", confirmation()),
+        Sent(0, "17:21:36", "192.168.1.65", motion(YARD, "yard", "yard-172136.png", 0.55)),
+        Sent(0, "17:58:01", "10.0.4.12", mail(UPS, OPS, "Battery needs replacing", worn, "power", "service")),
+        Sent(
+            0, "18:24:36", "192.168.1.64", motion(GATE, "front gate", "gate-182436.png", 0.75, 0.47, person)
         ),
     ]
+
+
+def motion(
+    camera: str, place: str, file: str, dusk: float, person: float | None = None, text: str = "Channel 2\n"
+) -> EmailMessage:
+    """What a camera sends."""
+    message = mail(camera, "Alarm <alarm@house.lan>", f"Motion detected: {place}", text, "motion")
+    message.add_attachment(png(WIDTH, HEIGHT, Colour(dusk, person)), "image", "png", filename=file)
+    return message

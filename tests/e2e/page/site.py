@@ -35,15 +35,12 @@ PHONE = (360, 740)
 class Site:
     """A running server: what it takes by SMTP, what its API says."""
 
-    def __init__(self, running: service.Service, url: str, folder: Path, http: aiohttp.ClientSession) -> None:
-        self.service = running
+    def __init__(self, url: str, smtp: int, folder: Path, http: aiohttp.ClientSession) -> None:
+        """`smtp`: the port."""
         self.url = url
+        self.smtp = smtp
         self.folder = folder
         self.http = http
-
-    @property
-    def smtp(self) -> int:
-        return self.service.port
 
     async def mail(self, subject: str = "Motion", text: str = "at the gate", **fields: str) -> None:
         """Send a mail with a text."""
@@ -99,7 +96,7 @@ async def serving(sinks: str = "", web: str = "", ioserver: str = "", **files: s
             found = re.search(r"http\S+", line)
             assert found
             async with aiohttp.ClientSession() as http:
-                yield Site(running, found[0], folder, http)
+                yield Site(found[0], running.port, folder, http)
         finally:
             if running.process.returncode is None:
                 await running.stop()

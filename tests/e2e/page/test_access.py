@@ -44,7 +44,7 @@ Theme = Literal["light", "dark"]
 @pytest.fixture(scope="module")
 async def server() -> AsyncIterator[Site]:
     async with serving(SINKS) as site:
-        await site.put(*today())
+        await site.put(*(each.message for each in today()))
         yield site
 
 

@@ -130,8 +130,9 @@ async def test_tags(page: Page, site: Site) -> None:
     await expect(page.locator(".mail .tag")).to_have_count(1)
 
 
-async def test_pictures_and_files(page: Page, site: Site, tmp_path: Path) -> None:
+async def test_pictures_and_files(page: Page, site: Site, watch: Watch, tmp_path: Path) -> None:
     """Pictures are shown, a name of a file leads nowhere, and what only says that it is a picture is none."""
+    watch.allowed.append("404")
     message = confirmation()
     message.add_attachment(b"%PDF-1.7", "application", "pdf", filename="../../evil\u202egnp.pdf")
     message.add_attachment(b"<script>", "image", "png", filename="fake.png")

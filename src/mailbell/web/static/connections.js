@@ -215,7 +215,7 @@ function facts({ started_at, ended_at, tls, mails }) {
 /** @param {Line} line */
 function said({ at, mark, text }) {
   const kind =
-    mark === "<" ? "client" : mark === "=" ? "state" : /^[45]\d\d/.test(text) ? "refusal" : "server";
+    mark === "<" ? "client" : mark === "=" ? "note" : /^[45]\d\d/.test(text) ? "refusal" : "server";
   return h(
     "li",
     { class: kind },

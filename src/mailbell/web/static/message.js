@@ -110,6 +110,7 @@ export class MessagePane {
       const mail = await this.app.api.get(messagePath(id), signal);
       if (signal.aborted) return;
       this.mail = mail;
+      this.app.mails.hear({ Type: "update", Data: { ID: mail.ID, Read: true } }); // as the server will tell
       this.#build(mail);
     } catch (error) {
       if (!signal.aborted) this.#fail(/** @type {Error} */ (error));

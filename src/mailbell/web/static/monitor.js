@@ -277,15 +277,22 @@ function row({ at, level, source, text }) {
 }
 
 /**
- * A long text shows its beginning, and opens.
+ * A long text, as that of a mail is, takes one line, and opens.
  * @param {string} text
  */
 function folded(text) {
   if (text.length <= LONG) return h("span", { class: "said" }, h("bdi", null, text));
-  return h(
-    "details",
-    { class: "said" },
-    h("summary", null, h("bdi", null, text.slice(0, LONG), "…")),
-    h("bdi", null, text),
-  );
+  const whole = h("div");
+  const open = () => !whole.hasChildNodes() && fill(whole, unfolded(text));
+  const summary = h("summary", null, h("bdi", null, text.slice(0, LONG)));
+  return h("details", { class: "said", ontoggle: open }, summary, whole);
+}
+
+/**
+ * All of it; the value of a data point as JSON.
+ * @param {string} text
+ */
+function unfolded(text) {
+  const value = / = (\{.*\})$/s.exec(text);
+  return value ? shown("Value", value[1]) : h("pre", null, h("bdi", null, text));
 }
