@@ -127,7 +127,7 @@ async def test_tags(page: Page, site: Site) -> None:
     await page.keyboard.press("Enter")
     await expect(facts.locator(".tag")).to_have_count(2)
     await facts.get_by_role("button", name="Take the tag night off").click()
-    await expect(facts.locator(".tag")).to_have_text('<b>gate "2"')
+    await expect(facts.locator(".tag")).to_have_text(['<b>gate "2"'])
     await expect(page.locator(".mail .tag")).to_have_count(1)
 
 
