@@ -32,12 +32,26 @@ faults: $(VENV)/.test  ## kills, full disks and fuzzing, for minutes
 	@scripts/apt test
 	$(BIN)/pytest -m faults $(ARGS)
 
-bench: $(VENV)/.bench bench/node/node_modules/.package-lock.json  ## speed beside the peers, in under five minutes
-	@scripts/apt bench
+bench: .bench-ready  ## speed beside the peers, in under five minutes (ARGS=--publish puts it into docs/benchmarks)
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-full: .bench-ready $(VENV)/.test  ## all benchmarks, into docs/benchmarks
+	@$(BIN)/python -m bench --full --publish $(ARGS)
+
+.bench-ready: $(VENV)/.bench bench/node/node_modules/.package-lock.json
+	@scripts/apt bench
+	@scripts/peers
+
+bench-check: $(VENV)/.bench  ## fails where this tree is slower than another commit (BASE=HEAD~1) by more than 15 %
+	@scripts/apt bench
+	@$(BIN)/python -m bench check $(ARGS)
 
 docs: $(VENV)/.docs  ## build the documentation's site into site/; a warning is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
+
+settings: $(VENV)/.run  ## write docs/settings.md and packaging/mailbell.toml anew, after a change of a setting
+	@$(BIN)/mailbell settings >docs/settings.md
+	@$(BIN)/mailbell settings --toml | sed 's|^data = .*|data = "/var/lib/mailbell"|' >packaging/mailbell.toml
 
 format: $(VENV)/.check  ## put the code in its form
 	$(BIN)/ruff format
@@ -69,4 +83,4 @@ $(VENV)/.%: requirements/%.txt $(VENV)/.project
 	@scripts/apt node
 	@if command -v npm >/dev/null; then echo "installing $<"; cd $* && $(NPM) && touch node_modules/.package-lock.json; fi
 
-.PHONY: help serve test screenshots check faults bench docs format lock clean
+.PHONY: help serve test check faults bench bench-full .bench-ready bench-check screenshots docs settings format lock clean

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import fast_mail_parser
 import mailparser  # type: ignore[import-untyped]
 
+from bench import results
 from mailbell.event.convert import ConvertOptions, convert
 from mailbell.mail import Envelope, Mail, Source
 
@@ -23,12 +24,16 @@ OPTIONS = ConvertOptions()
 
 def main() -> None:
     """Print a table: microseconds a message, best of many."""
+    options = results.options("convert", __doc__).parse_args()
+    found = {}
     names = ("mailbell", "policy.default", "mail-parser", "fast-mail-parser")
     readers: tuple[Callable[[bytes], object], ...] = (ours, stdlib, mail_parser, fast)
     print("µs a message".ljust(22), *(name.rjust(17) for name in names), "limit".rjust(9))
     for what, limit, raw in MESSAGES:
         times = [best(reader, raw) * 1e6 for reader in readers]
-        print(what.ljust(22), *(f"{time:17,.0f}" for time in times), f"{limit:9,}")
+        print(what.ljust(22), *(f"{time:17,.0f}" for time in times), f"{limit:9,}", flush=True)
+        found[f"event.{what}"] = times[:1]
+    results.figures("convert", found, publish=options.publish)
 
 
 def best(reader: Callable[[bytes], object], raw: bytes) -> float:

@@ -3,51 +3,20 @@
 `bench.smtp` has the time from the final dot to the script. How far a sink is, delivery.db tells.
 """
 
-import argparse
 import contextlib
 import shutil
 import sqlite3
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
-from bench.load import burst
-from bench.peers import SECONDS, Mailbell, Unavailable, end, needed
-from bench.report import machine
-from tests.tools import ROOT, free_port
+from bench import results
+from bench.load import KEPT, send
+from bench.peer import SECONDS, Unavailable, needed
+from bench.peers import Broker, Mailbell
+from tests.tools import ROOT
 
-CLIENTS = 20
-SIZE = 1024
-GOALS = {
-    "mails/s, sustained into a script and a broker at once": 1500.0,
-    "events/s, a broker that was down catches up": 2000.0,
-    "% of its rate is what SMTP keeps meanwhile": 80.0,
-}
-SINKS = """
-[sinks.broker]
-type = "mqtt"
-url = "mqtt://127.0.0.1:{port}"
-"""
+FIGURES = ("delivery.sustained", "delivery.drained", "delivery.kept")
 SCRIPT = '[sinks.clock]\ntype = "script"\npath = "clock.py"\n'
-
-
-class Broker:
-    """A mosquitto that comes and goes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
-
-    def start(self) -> None:
-        command = [needed("mosquitto"), "-c", str(self._config)]
-        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-
-    def stop(self) -> None:
-        if self._process is not None:
-            end(self._process)
 
 
 class Delivering(Mailbell):
@@ -62,7 +31,7 @@ class Delivering(Mailbell):
 
     def config(self) -> str:
         shutil.copy(ROOT / "bench/servers/clock.py", self.folder)
-        return super().config() + SINKS.format(port=self.broker.port) + SCRIPT * self._script
+        return super().config() + self.broker.sink() + SCRIPT * self._script
 
     def position(self, sink: str) -> int:
         """Up to which event the sink is done."""
@@ -96,7 +65,7 @@ def serving(*, script: bool, broker: bool) -> Iterator[Delivering]:
 def sustained(mails: int) -> float:
     """From the first octet until both sinks have everything."""
     with serving(script=True, broker=True) as peer:
-        burst(peer, 300, clients=CLIENTS, size=SIZE, keep=True)
+        send(peer.port, 300, KEPT)
         peer.wait(["broker", "clock"], 300)
         began = time.perf_counter()
         accepted = rate(peer, mails)
@@ -106,16 +75,10 @@ def sustained(mails: int) -> float:
     return delivered
 
 
-def burst_command(peer: Delivering, mails: int) -> list[str]:
-    options = {"-s": CLIENTS, "-m": mails, "-l": SIZE, "-M": "localhost", "-f": "a@lan", "-t": "gate@lan"}
-    words = [str(word) for pair in options.items() for word in pair]
-    return [needed("smtp-source"), *words, "-d", f"127.0.0.1:{peer.port}"]
-
-
 def caught_up(mails: int) -> tuple[float, float]:
     """Events a second after the broker has come back, and the percentage of its rate that SMTP keeps."""
     with serving(script=False, broker=False) as peer:
-        burst(peer, mails, clients=CLIENTS, size=SIZE, keep=True)
+        send(peer.port, mails, KEPT)
         alone = [rate(peer, mails // 4) for _ in range(3)][-1]
         taken = mails + 3 * (mails // 4)
         peer.broker.start()
@@ -133,26 +96,22 @@ def caught_up(mails: int) -> tuple[float, float]:
 
 def rate(peer: Delivering, mails: int) -> float:
     began = time.perf_counter()
-    subprocess.run(burst_command(peer, mails), check=True, stdin=subprocess.DEVNULL)
+    send(peer.port, mails, KEPT)
     return mails / (time.perf_counter() - began)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.delivery", description=__doc__)
-    parser.add_argument("--mails", type=int, default=20_000, help="how many make the load, and the backlog")
+    parser = results.options("delivery", __doc__)
+    parser.add_argument("--mails", type=int, help="how many make the load, and the backlog")
     options = parser.parse_args()
+    mails = options.mails or (20_000 if options.full else 6_000)
     try:
         needed("smtp-source")
         needed("mosquitto")
     except Unavailable as reason:
         raise SystemExit(str(reason)) from None
-    figures = [sustained(options.mails), *caught_up(options.mails)]
-    it = machine()
-    print(f"\nMessages of {SIZE} octets, {CLIENTS} clients, {it.cores} × {it.cpu}, {it.date}\n")
-    print("| | goal | measured | |\n| --- | ---: | ---: | --- |")
-    for (what, goal), figure in zip(GOALS.items(), figures, strict=True):
-        verdict = "reached" if figure >= goal else "**not reached**"
-        print(f"| {what} | {goal:,.0f} | {figure:,.0f} | {verdict} |")
+    found = dict(zip(FIGURES, [sustained(mails), *caught_up(mails)], strict=True))
+    results.figures("delivery", {name: [value] for name, value in found.items()}, publish=options.publish)
 
 
 if __name__ == "__main__":

@@ -1,88 +1,26 @@
-"""The servers that are measured: programs of their own on 127.0.0.1, all started and ended alike."""
+"""The servers that are measured, each set up as its own documentation says."""
 
 import contextlib
+import email
 import json
 import os
+import re
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
-import tempfile
-import time
+import urllib.request
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
+from typing import ClassVar
 
+from bench.peer import Peer, Unavailable, await_port, end, needed, said
 from tests.postfix import Postfix as PostfixInstance
-from tests.tools import ROOT, SYSTEM_PATH, find, free_port
+from tests.tools import ROOT, free_port
 
-SECONDS = 30
-
-
-class Unavailable(Exception):
-    """This peer can't run here; the message says why."""
-
-
-class Peer:
-    """A server to measure. `stores` says where a mail is at the 250; `remark` is for the reader."""
-
-    name: str
-    stores = "nowhere"
-    remark = ""
-
-    def __init__(self) -> None:
-        self.port = free_port()
-        # Not /tmp, which may be memory, where an fsync costs nothing.
-        self.folder = Path(tempfile.mkdtemp(prefix="bench-", dir="/var/tmp"))
-
-    def command(self) -> list[str]:
-        """Return the command that serves on `port` with its files in `folder`, or raise Unavailable."""
-        raise NotImplementedError
-
-    def version(self) -> str:
-        """Return which version this is."""
-        raise NotImplementedError
-
-    def count(self) -> int | None:
-        """Return how many mails it has taken; asked after its end. None where that can't be known."""
-        return None
-
-    def start(self) -> None:
-        """Start, and return once it greets."""
-        self.output = self.folder / "output"
-        with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
-                self.command(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=os.environ | {"PATH": SYSTEM_PATH},
-            )
-        self.wait_for_greeting()
-
-    def stop(self) -> int | None:
-        """End it and return how many mails it says it has taken."""
-        end(self.process)
-        taken = self.count()
-        shutil.rmtree(self.folder)
-        return taken
-
-    def wait_for_greeting(self) -> None:
-        deadline = time.monotonic() + SECONDS
-        while not greets(self.port):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                end(self.process)
-                said = self.output.read_text().strip()
-                raise Unavailable(f"does not start: {said.rpartition(chr(10))[2] or 'it says nothing'}")
-            time.sleep(0.02)
-
-    def settle(self) -> None:
-        """Wait until it has nothing left to do, so that this does not weigh on who is measured next."""
-        deadline = time.monotonic() + 2 * SECONDS
-        before = -1.0
-        while (now := cpu_seconds(self.process.pid)) - before > 0.01 and time.monotonic() < deadline:
-            before = now
-            time.sleep(0.2)
+BUILT = ROOT / "bench/.peers"
+"""Where scripts/peers puts what it builds."""
 
 
 class SmtpSink(Peer):
@@ -113,6 +51,23 @@ class Aiosmtpd(Peer):
         return int(self.output.read_text())
 
 
+class AiosmtpdFiles(Aiosmtpd):
+    """aiosmtpd on uvloop, writing each mail to a file."""
+
+    name = "aiosmtpd + files"
+    stores = "file, fsync"
+
+    def command(self) -> list[str]:
+        server = str(ROOT / "bench/servers/aiosmtpd_files.py")
+        return [sys.executable, server, str(self.port), str(self.folder / "mails")]
+
+    def count(self) -> int | None:
+        return len(list((self.folder / "mails").iterdir()))
+
+    def subjects(self) -> list[str]:
+        return subjects_of(self.folder.glob("mails/*"))
+
+
 class SmtpServer(Peer):
     """nodemailer's smtp-server, throwing mail away."""
 
@@ -137,33 +92,140 @@ class Postfix(Peer):
 
     name = "Postfix"
     stores = "queue, fsync"
+    settings: ClassVar = {
+        "default_transport": "discard:",
+        "smtpd_relay_restrictions": "permit_mynetworks, reject",
+        "smtpd_peername_lookup": "no",
+        "smtpd_client_connection_count_limit": "0",
+        "message_size_limit": "0",
+        "in_flow_delay": "0",  # else it slows its clients down as soon as its queue grows
+    }
 
     def start(self) -> None:
         needed("postfix")
         if os.geteuid() != 0:
             raise Unavailable("can be started by root only")
-        settings = {
-            "default_transport": "discard:",
-            "smtpd_relay_restrictions": "permit_mynetworks, reject",
-            "smtpd_peername_lookup": "no",
-            "smtpd_client_connection_count_limit": "0",
-            "in_flow_delay": "0",  # else it slows its clients down as soon as its queue grows
-        }
-        self.instance = PostfixInstance(settings, [f"127.0.0.1:{self.port} inet n - n - 100 smtpd"])
+        if not hasattr(self, "instance"):
+            shutil.rmtree(self.folder)
+            service = f"127.0.0.1:{self.port} inet n - n - 300 smtpd"
+            self.instance = PostfixInstance(self.settings, [service])
+            self.folder, self.output = self.instance.folder, self.instance.log
         self.instance.__enter__()
-        self.output = self.instance.log
+        self.working = self.folder / "queue"
         self.process = self.instance.master
         self.wait_for_greeting()
 
     def stop(self) -> int | None:
         self.settle()
-        taken = self.instance.logged().count(": message-id=<")
-        self.instance.__exit__(None, None, None)
-        shutil.rmtree(self.folder)
-        return taken
+        return super().stop()
+
+    def count(self) -> int | None:
+        return self.instance.logged().count(": message-id=<")
 
     def version(self) -> str:
         return postfix_version()
+
+
+class PostfixHolding(Postfix):
+    """A Postfix that keeps all mail in its queue."""
+
+    settings: ClassVar = Postfix.settings | {"smtpd_recipient_restrictions": "static:HOLD"}
+
+    def subjects(self) -> list[str]:
+        # Its queue files are records of a line each, the line as it came.
+        found = [
+            re.search(rb"Subject: (bench-\d+)", path.read_bytes())
+            for path in self.folder.glob("queue/hold/*")
+        ]
+        return [match[1].decode() for match in found if match]
+
+
+class Mailpit(Peer):
+    """Mailpit with a database on disk, keeping everything; it neither asks names of a DNS nor for updates."""
+
+    name = "Mailpit"
+    stores = "SQLite"
+
+    def command(self) -> list[str]:
+        places = {"--database": self.folder / "mailpit.db", "--smtp": f"127.0.0.1:{self.port}"}
+        places |= {"--listen": f"127.0.0.1:{free_port()}", "--max": "0"}
+        options = [str(word) for pair in places.items() for word in pair]
+        return [built("mailpit"), *options, "--smtp-disable-rdns", "--disable-version-check", "--quiet"]
+
+    def version(self) -> str:
+        return built_version("mailpit")
+
+    def count(self) -> int | None:
+        return len(self.subjects())
+
+    def subjects(self) -> list[str]:
+        return column(self.folder / "mailpit.db", "select Subject from mailbox")
+
+
+class Inbucket(Peer):
+    """Inbucket with its defaults: the last 500 mails of each mailbox, in memory."""
+
+    name = "Inbucket"
+    stores = "memory"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._web = f"127.0.0.1:{free_port()}"
+        self._taken = 0
+
+    def command(self) -> list[str]:
+        return [built("inbucket")]
+
+    def environment(self) -> dict[str, str]:
+        settings = {
+            "LOGLEVEL": "warn",
+            "SMTP_ADDR": f"127.0.0.1:{self.port}",
+            "SMTP_MAXMESSAGEBYTES": str(2**25),
+            "POP3_ADDR": f"127.0.0.1:{free_port()}",
+            "WEB_ADDR": self._web,
+        }
+        return {f"INBUCKET_{key}": value for key, value in settings.items()}
+
+    def version(self) -> str:
+        return built_version("inbucket")
+
+    def end(self) -> None:
+        with urllib.request.urlopen(f"http://{self._web}/debug/vars", timeout=10) as answer:
+            self._taken = json.load(answer)["smtp"]["ReceivedTotal"]
+        super().end()
+
+    def count(self) -> int | None:
+        return self._taken
+
+
+class InbucketFiles(Inbucket):
+    """Inbucket with its file store: the last 500 mails of each mailbox."""
+
+    name = "Inbucket, files"
+    stores = "file"
+
+    def environment(self) -> dict[str, str]:
+        storage = {"INBUCKET_STORAGE_TYPE": "file", "INBUCKET_STORAGE_PARAMS": f"path:{self.folder}/mails"}
+        return super().environment() | storage
+
+    def subjects(self) -> list[str]:
+        return subjects_of(self.folder.rglob("*.raw"))
+
+
+class InbucketKeeping(InbucketFiles):
+    """An Inbucket that keeps all mails of a mailbox."""
+
+    def environment(self) -> dict[str, str]:
+        return super().environment() | {"INBUCKET_STORAGE_MAILBOXMSGCAP": "0"}
+
+
+class MailHog(Peer):
+    """MailHog v1.0.1, of 2020. It can't be built any more, which the report is to say."""
+
+    name = "MailHog"
+
+    def command(self) -> list[str]:
+        raise Unavailable("does not build: github.com/ian-kent/linkio, which it needs, is not to be had")
 
 
 class Mailbell(Peer):
@@ -171,12 +233,12 @@ class Mailbell(Peer):
 
     name = "mailbell"
     stores = "journal, fsync"
-    threads = 64
+    threads = 256
 
     def command(self) -> list[str]:
         config = self.folder / "mailbell.toml"
         config.write_text(self.config())
-        return [str(Path(sys.executable).with_name("mailbell")), "serve", "-c", str(config)]
+        return [sys.executable, "-m", "mailbell", "serve", "-c", str(config)]
 
     def config(self) -> str:
         return f"""
@@ -187,17 +249,17 @@ terminal = false
 port = {self.port}
 listen = ["127.0.0.1"]
 threads = {self.threads}
-max_per_source = 1000
+max_per_source = {self.threads}
 """
 
     def version(self) -> str:
         return f"{version('mailbell')}, Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}"
 
     def count(self) -> int | None:
-        journal = f"file:{self.folder}/data/journal.db?mode=ro"
-        with contextlib.closing(sqlite3.connect(journal, uri=True)) as connection:
-            taken: int = connection.execute("select count(*) from mail").fetchone()[0]
-        return taken
+        return int(column(self.folder / "data/journal.db", "select count(*) from mail")[0])
+
+    def subjects(self) -> list[str]:
+        return [subject(raw) for raw in column(self.folder / "data/journal.db", "select raw from mail")]
 
 
 class MailbellScript(Mailbell):
@@ -215,61 +277,129 @@ class MailbellScript(Mailbell):
         return {subject: int(moment) for subject, moment in (line.rsplit(" ", 1) for line in lines)}
 
 
-PEERS: list[type[Peer]] = [Mailbell, MailbellScript, SmtpSink, Aiosmtpd, SmtpServer, Postfix]
+class Broker:
+    """A mosquitto that comes and goes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._config = folder / "mosquitto.conf"
+        self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
+
+    def start(self) -> None:
+        command = [needed("mosquitto"), "-c", str(self._config)]
+        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            end(self._process)
+
+    def sink(self) -> str:
+        return f'[sinks.broker]\ntype = "mqtt"\nurl = "mqtt://127.0.0.1:{self.port}"\n'
 
 
-def needed(command: str) -> str:
-    """Return the path of a command, or raise Unavailable."""
-    path = find(command)
-    if path is None:
-        raise Unavailable(f"{command} is not installed: sudo scripts/apt bench")
-    return path
+class MailbellScriptMqtt(MailbellScript):
+    """The same with an MQTT broker for a sink, too. What the broker does is not in its figures."""
+
+    name = "mailbell + script, MQTT"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broker = Broker(self.folder)
+
+    def config(self) -> str:
+        return super().config() + self.broker.sink()
+
+    def start(self) -> None:
+        self.broker.start()
+        super().start()
+
+    def end(self) -> None:
+        super().end()
+        self.broker.stop()
 
 
-def said(*command: str) -> str:
-    """Return what a command prints."""
-    return subprocess.run(
-        [find(command[0]) or command[0], *command[1:]],
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=True,
-    ).stdout.strip()
+class MailbellJetStream(Mailbell):
+    """mailbell with a stream of one NATS server for its journal. What that server costs is not counted."""
+
+    name = "mailbell, JetStream"
+    stores = "one NATS server, no fsync"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._nats = free_port()
+        self._monitor = free_port()
+        self._server: subprocess.Popen[bytes] | None = None
+        self._taken = 0
+
+    def config(self) -> str:
+        url = f"nats://127.0.0.1:{self._nats}"
+        return f'{super().config()}[journal]\nengine = "jetstream"\nurl = "{url}"\nreplicas = 1\n'
+
+    def start(self) -> None:
+        ports = ["-a", "127.0.0.1", "-p", str(self._nats), "-m", str(self._monitor)]
+        command = [needed("nats-server"), "-js", "-sd", str(self.folder / "nats"), *ports]
+        self._server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        await_port(self._nats)
+        super().start()
+
+    def end(self) -> None:
+        streams = f"http://127.0.0.1:{self._monitor}/jsz?streams=true"
+        with urllib.request.urlopen(streams, timeout=10) as answer:
+            details = json.load(answer)["account_details"][0]["stream_detail"]
+        self._taken = sum(each["state"]["last_seq"] for each in details if each["name"] == "MAILBELL")
+        super().end()
+
+    def remove(self) -> None:
+        if self._server is not None:
+            end(self._server)
+        super().remove()
+
+    def count(self) -> int | None:
+        return self._taken
+
+
+PEERS: list[type[Peer]] = [
+    Mailbell,
+    MailbellScript,
+    MailbellScriptMqtt,
+    MailbellJetStream,
+    SmtpSink,
+    Aiosmtpd,
+    AiosmtpdFiles,
+    SmtpServer,
+    Postfix,
+    Mailpit,
+    Inbucket,
+    InbucketFiles,
+    MailHog,
+]
+
+
+def built(name: str) -> str:
+    """Return the path of a program that scripts/peers builds, or raise Unavailable."""
+    return needed(str(BUILT / name), "scripts/peers builds it where Go is installed")
+
+
+def built_version(name: str) -> str:
+    """Return the version that the program was built from; asked of Go, for Mailpit asks its home."""
+    lines = said("go", "version", "-m", built(name)).splitlines()
+    return next(line.split()[2] for line in lines if line.split()[:1] == ["mod"])
 
 
 def postfix_version() -> str:
     return said("postconf", "-d", "-h", "mail_version")
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process, whatever that takes, and wait until it is gone."""
-    process.terminate()
-    try:
-        process.wait(SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def column(database: Path, query: str) -> list[str]:
+    """Return the first column of what a database answers."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        return [row[0] for row in connection.execute(query)]
 
 
-def greets(port: int) -> bool:
-    """Whether an SMTP server answers on the port."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as connection:
-        connection.settimeout(5)
-        return connection.recv(3) == b"220"
-    return False
+def subject(raw: bytes | str) -> str:
+    return str(email.message_from_bytes(raw if isinstance(raw, bytes) else raw.encode())["subject"])
 
 
-def cpu_seconds(root: int) -> float:
-    """Return the CPU time so far of a process and all of its descendants, the ended ones included."""
-    parents, ticks = {}, {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # gone in the meantime
-            fields = stat.read_text().rpartition(")")[2].split()
-            pid = int(stat.parent.name)
-            parents[pid] = int(fields[1])
-            ticks[pid] = sum(int(field) for field in fields[11:15])  # proc(5): utime, stime, cutime, cstime
-    family, added = {root}, {root}
-    while added:
-        added = {pid for pid, parent in parents.items() if parent in added}
-        family |= added
-    return sum(ticks.get(pid, 0) for pid in family) / os.sysconf("SC_CLK_TCK")
+def subjects_of(files: Iterable[Path]) -> list[str]:
+    return [subject(path.read_bytes()) for path in files]

@@ -52,13 +52,12 @@ def serving(folder: Path, which: str = "debian") -> Iterator[str]:
 class NatsServer:
     """A server with JetStream; what it has stored outlives it."""
 
-    def __init__(self, folder: Path, config: str = "", which: str = "debian") -> None:
+    def __init__(self, folder: Path, config: str = "", which: str = "debian", jetstream: bool = True) -> None:
         self._program = program(which)
         self.port = free_port()
         self._config = folder / "nats.conf"
-        self._config.write_text(
-            f'listen: "127.0.0.1:{self.port}"\njetstream {{ store_dir: "{folder / "store"}" }}\n{config}\n'
-        )
+        store = f'jetstream {{ store_dir: "{folder / "store"}" }}' if jetstream else ""
+        self._config.write_text(f'listen: "127.0.0.1:{self.port}"\n{store}\n{config}\n')
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -178,8 +177,10 @@ async def clustered(folder: Path, which: str = "debian") -> AsyncIterator[NatsCl
 
 
 @asynccontextmanager
-async def running(folder: Path, config: str = "", which: str = "debian") -> AsyncIterator[NatsServer]:
-    server = NatsServer(folder, config, which)
+async def running(
+    folder: Path, config: str = "", which: str = "debian", jetstream: bool = True
+) -> AsyncIterator[NatsServer]:
+    server = NatsServer(folder, config, which, jetstream)
     await server.start()
     try:
         yield server

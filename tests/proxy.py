@@ -87,6 +87,12 @@ class Proxy:
         self._there.heal()
         self._back.heal()
 
+    def drop(self) -> None:
+        """Break what is connected."""
+        for side in [*self._there.sides, *self._back.sides]:
+            if side.transport is not None:
+                side.transport.abort()
+
     def connect(self, side: Side) -> None:
         task = asyncio.get_running_loop().create_task(self._connect(side))
         self._connecting.add(task)
@@ -104,9 +110,7 @@ class Proxy:
         self._server.close()
         if self._connecting:
             await asyncio.wait(self._connecting)
-        for side in [*self._there.sides, *self._back.sides]:
-            if side.transport is not None:
-                side.transport.abort()
+        self.drop()
         while self._there.sides or self._back.sides:  # noqa: ASYNC110  the loop tells each of its end
             await asyncio.sleep(0.001)
 

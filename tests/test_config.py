@@ -592,3 +592,43 @@ def test_the_settings_in_force_show_no_secret(monkeypatch: pytest.MonkeyPatch) -
     assert shown["sinks"]["house"]["password"] == "***"
     assert shown["ioservers"]["smtp"]["max_size"] == 25 * 2**20
     assert shown["sinks"]["stream"]["user"] == ""
+
+
+JETSTREAM = '[journal]\nengine = "jetstream"\nurl = "nats://a, nats://b:4223"\n'
+
+
+def test_a_cluster_of_several_servers() -> None:
+    settings = load(write(JETSTREAM + '[ha]\nmode = "all-active"\nlease = "5s"\nnode = "n1"'))
+    assert settings.journal.servers == ("nats://a", "nats://b:4223")
+    assert load(write('[journal]\nengine = "jetstream"\nurl = ["tls://a"]')).journal.servers == ("tls://a",)
+    assert (settings.ha.mode, settings.ha.lease, settings.ha.node) == ("all-active", 5.0, "n1")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[journal]\nengine = "jetstream"', 'journal: engine = "jetstream" needs url'),
+        ('[journal]\nurl = "nats://a"', 'journal: url: only with engine = "jetstream"'),
+        (
+            '[journal]\nengine = "jetstream"\nurl = "nats://a,http://b"',
+            "journal.url[0]: expected a URL such as",
+        ),
+        (JETSTREAM + 'user = "a"\ntoken = "b"', "journal: user and token: one way to log in is enough"),
+        (JETSTREAM + 'password = "b"', "journal: password needs user"),
+        (JETSTREAM + 'nkey = "none"', "journal.nkey: no such file"),
+        (JETSTREAM + 'ca = "a.js"\ncertificate = "a.js"', "journal: certificate and key go together"),
+        (JETSTREAM + 'stream = "a.b"', "journal.stream: expected up to 60 of A-Z"),
+        (JETSTREAM + "replicas = 2", "journal.replicas: expected 1 or 3 or 5, got 2"),
+        (JETSTREAM + '[ha]\nlease = "500 ms"', 'ha.lease: expected "1s" to "1h"'),
+        (JETSTREAM + '[ha]\nnode = "a.b"', "ha.node: expected text of the form"),
+        ('[ha]\nnode = "a"', "[ha] is for several nodes that share a journal"),
+        (
+            JETSTREAM + '[ha]\nmode = "all-active"\n' + SINK + "ordered = true",
+            'sinks.a: ordered = true needs ha.mode = "active-standby"',
+        ),
+    ],
+)
+def test_keys_of_a_cluster_that_do_not_go_together(text: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(write(text))
+    assert any(problem in line for line in caught.value.problems), caught.value.problems

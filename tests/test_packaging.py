@@ -21,7 +21,7 @@ DATA = Path("/var/lib/mailbell")
 def test_the_config_has_every_key_with_its_default(tmp_path: Path) -> None:
     text = (FOLDER / "mailbell.toml").read_text()
     made = toml().replace('data = "mailbell-data"', f'data = "{DATA}"')
-    assert text == made, "make it anew: mailbell settings --toml, and set data"
+    assert text == made, "make it anew: make settings"
     (tmp_path / "empty.toml").write_text("")
     assert load(FOLDER / "mailbell.toml") == replace(load(tmp_path / "empty.toml"), data=DATA)
 

@@ -102,6 +102,7 @@ class Child:
         self._link: Link
         self._writing: RemoteWriting
         self._delivering: Delivering
+        self._log: Log
         self._closed = False
 
     async def run(self, descriptor: int) -> bool:
@@ -118,7 +119,7 @@ class Child:
     async def start(self, settings: ServiceSettings, folder: Path, last_sequence: int) -> None:
         """See Delivering."""
         clock = SystemClock()
-        self._stack.enter_context(Log(settings.log, folder, clock))
+        self._log = self._stack.enter_context(Log(settings.log, folder, clock))
         self._writing = RemoteWriting(self._link, last_sequence)
         reception = RemoteReception(self._link)
         self._delivering = Delivering(settings, folder, reception, self._writing, clock, self._failed)
@@ -127,6 +128,7 @@ class Child:
 
     def _failed(self, error: MailbellError) -> None:
         """The parent starts another one, which begins with what is there then."""
+        self._log.stop()
         os._exit(1)
 
     async def open(self, ioservers: Sequence[str]) -> str | None:

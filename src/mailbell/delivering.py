@@ -31,7 +31,6 @@ from mailbell.errors import InboxUnavailable, JournalUnavailable, ListenError, M
 from mailbell.event.convert import Converted, ConvertOptions
 from mailbell.inbox.index import Inbox
 from mailbell.journal.base import Consumer
-from mailbell.journal.jetstream import JetStreamJournal, Receives
 from mailbell.journal.sqlite import SqliteJournal
 from mailbell.reception import Reception
 from mailbell.scripting.state import IoState
@@ -41,6 +40,7 @@ from mailbell.settings import ServiceSettings, SinkSettings, SmtpSettings, WebSe
 from mailbell.sinks.base import Delivered
 
 if TYPE_CHECKING:
+    from mailbell.journal.jetstream import JetStreamJournal, Receives
     from mailbell.web.ports import Engine
     from mailbell.web.tap import Tap
 
@@ -62,7 +62,7 @@ class Delivering:
         settings: ServiceSettings,
         folder: Path,
         reception: Reception,
-        writing: Receives,
+        writing: "Receives",
         clock: Clock,
         failed: Callable[[MailbellError], None],
         *,

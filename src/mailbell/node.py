@@ -1,36 +1,22 @@
 """A node: which journal it has, and whether it is alone or one of several. The settings decide, here."""
 
-import logging
 import re
-import secrets
 import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from mailbell.clock import Clock
 from mailbell.delivery.activity import Activity
-from mailbell.errors import DataError, StartupError
-from mailbell.journal import jetstream, stream
 from mailbell.journal.folder import DataFolder
-from mailbell.journal.jetstream import JetStreamJournal, Receives
-from mailbell.journal.publisher import Publisher
 from mailbell.journal.sqlite import SqliteJournal
-from mailbell.journal.stream import Layout
 from mailbell.journal.writer import Writer, Writing
-from mailbell.lease.jetstream import JetStreamLease
 from mailbell.lease.single import Single
-from mailbell.remote.jetstream import JetStream, JetStreamError
-from mailbell.remote.nats import NatsLink, NatsUnavailable
-from mailbell.settings import JournalSettings, ServiceSettings
+from mailbell.settings import ServiceSettings
 
-MARK = "node"
-"""The file in the data folder that tells this node from others, also from one of its name."""
-
-CHECK_PATIENCE = 0.0
-"""Seconds for which `check` waits for servers that are not there."""
-
-logger = logging.getLogger("mailbell")
+if TYPE_CHECKING:
+    from mailbell.journal.jetstream import JetStreamJournal, Receives
+    from mailbell.journal.publisher import Publisher
 
 
 def name(settings: ServiceSettings) -> str:
@@ -38,94 +24,23 @@ def name(settings: ServiceSettings) -> str:
     return settings.ha.node or re.sub(r"[^A-Za-z0-9_-]", "_", socket.gethostname())[:60] or "node"
 
 
-async def open_receiving(settings: ServiceSettings, folder: DataFolder, clock: Clock) -> Writer | Publisher:
+async def open_receiving(settings: ServiceSettings, folder: DataFolder, clock: Clock) -> "Writer | Publisher":
     """All of the journal that receiving needs. StartupError."""
     if settings.journal.engine == "sqlite":
         return await Writer.open(folder, clock)
-    return await jetstream.open_publisher(settings.journal, clock, jetstream.START_PATIENCE)
+    from mailbell import cluster
+
+    return await cluster.open_receiving(settings, clock)
 
 
 async def open_delivering(
-    stack: AsyncExitStack, settings: ServiceSettings, folder: Path, receives: Receives, clock: Clock
-) -> tuple[SqliteJournal | JetStreamJournal, Activity]:
-    """The journal beside its receiving half, and the lease without which nothing is delivered. StartupError.
-
-    Ended in this order: claims go back, then another node may be active, then we disconnect.
-    """
+    stack: AsyncExitStack, settings: ServiceSettings, folder: Path, receives: "Receives", clock: Clock
+) -> "tuple[SqliteJournal | JetStreamJournal, Activity]":
+    """The journal beside its receiving half, and the lease that delivering needs. StartupError."""
     if settings.journal.engine == "sqlite":
         embedded = await SqliteJournal.beside(cast("Writing", receives), folder, settings.journal, clock)
         stack.push_async_callback(embedded.close)
         return embedded, Activity(Single(name(settings), clock))
-    link = await jetstream.connect("journal", settings.journal)
-    stack.push_async_callback(link.stop)
-    lease = _lease(link, folder, settings, clock)
-    await jetstream.until_there(lambda: _started(lease, link, settings.journal), jetstream.START_PATIENCE)
-    stack.push_async_callback(lease.stop)
-    activity = Activity(lease)
-    clustered = await JetStreamJournal.beside(
-        receives,
-        link,
-        settings.journal,
-        clock,
-        node=name(settings),
-        lease=settings.ha.lease,
-        term=activity.term,
-    )
-    stack.push_async_callback(clustered.close)
-    lease.before_renewal = clustered.keep
-    return clustered, activity
+    from mailbell import cluster
 
-
-async def problems(settings: JournalSettings) -> tuple[list[str], list[str]]:
-    """What is wrong with a clustered journal, and what to mind; a line each. Changes nothing there."""
-    try:
-        link = await jetstream.connect("check", settings, CHECK_PATIENCE)
-    except StartupError as error:
-        return [str(error)], []
-    try:
-        layout = Layout(settings.stream, settings.replicas)
-        api = JetStream(link)
-        wrong = await stream.inspect(api, layout)
-        info = await api.stream(layout.mail)
-        config = layout.streams()[0] if info is None else info.config
-        made = ["the stream is made at the first start"] if info is None else []
-        return wrong, [*made, *stream.cautions(config, settings)]
-    except (NatsUnavailable, JetStreamError) as error:
-        return [f"journal: {error}"], []
-    finally:
-        await link.stop()
-
-
-async def _started(lease: JetStreamLease, link: NatsLink, settings: JournalSettings) -> None:
-    """The streams first: what is wrong with them is said before anything is made."""
-    await stream.prepare(JetStream(link), Layout(settings.stream, settings.replicas))
-    try:
-        await lease.start()
-    except JetStreamError as error:
-        if error.passing:
-            raise NatsUnavailable(str(error)) from None
-        raise StartupError(f"journal: the lease can't be had: {error}") from None
-
-
-def _lease(link: NatsLink, folder: Path, settings: ServiceSettings, clock: Clock) -> JetStreamLease:
-    return JetStreamLease(
-        JetStream(link),
-        f"{settings.journal.stream}_LEASE",
-        settings.journal.replicas,
-        mode=settings.ha.mode,
-        node=name(settings),
-        folder=_mark(folder),
-        seconds=settings.ha.lease,
-        clock=clock,
-    )
-
-
-def _mark(folder: Path) -> str:
-    """The data folder's own mark; made at the first start. The folder is ours alone while we run."""
-    path = folder / MARK
-    try:
-        if not path.exists():
-            path.write_text(secrets.token_hex(16))
-        return path.read_text().strip()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
+    return await cluster.open_delivering(stack, settings, folder, receives, clock, name(settings))

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,7 +14,6 @@ from mailbell import node
 from mailbell.clock import Clock
 from mailbell.errors import ListenError
 from mailbell.journal.folder import DataFolder
-from mailbell.journal.publisher import Publisher
 from mailbell.journal.writer import Writer
 from mailbell.login.users import Authenticator, Users
 from mailbell.reception import IoServerStatus, Session
@@ -22,6 +22,9 @@ from mailbell.server.memory import Budget
 from mailbell.server.tls import TlsContext, certificate_of
 from mailbell.server.transcript import Transcripts
 from mailbell.settings import ChaosRule, ChaosSettings, IoServerSettings, ServiceSettings
+
+if TYPE_CHECKING:
+    from mailbell.journal.publisher import Publisher
 
 Take = Callable[[str, int], Sequence[socket.socket]]
 

@@ -17,7 +17,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
 def test_the_page_in_docs_is_up_to_date() -> None:
     printed = CliRunner().invoke(commands, ["settings"]).output
-    assert PAGE.read_text("utf-8") == printed, "make it anew: mailbell settings > docs/settings.md"
+    assert PAGE.read_text("utf-8") == printed, "make it anew: make settings"
 
 
 def test_every_key_has_its_row_with_a_meaning() -> None:

@@ -64,6 +64,8 @@ async def look(service: Service, config: Path, web: str) -> None:
     messages = (await ask(f"http://{web}/api/v1/messages"))["messages"]
     subjects = [each["Subject"] for each in messages]
     assert subjects == ["x", "number 6", "number 5", "number 4", "number 3", "number 1"]
+    found = (await ask(f"http://{web}/api/v1/search?query=otion%20affe"))["messages"]
+    assert len(found) == 5, "parts of words are found in old mail too"
     assert (messages[-1]["Tags"], messages[-1]["Read"]) == (["kept"], True)
     assert (messages[-2]["Tags"], messages[-2]["Read"]) == (["camera"], False)
 

@@ -14,7 +14,7 @@ import smtplib
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -53,6 +53,7 @@ def haActiveEvent(active):
 
 CONFIG = """
 data = "data"
+processes = {processes}
 [ioservers.smtp]
 port = {port}
 listen = ["127.0.0.1"]
@@ -95,7 +96,13 @@ class Node:
         self.folder.mkdir()
         (self.folder / "note.py").write_text(SCRIPT.format(path=str(seen), node=self.name))
         url = ",".join(f"nats://127.0.0.1:{each.port}" for each in self.links)
-        values = {"mode": "active-standby", "lease": LEASE, "ioserver": "", "replicas": 1} | how
+        values = {
+            "mode": "active-standby",
+            "lease": LEASE,
+            "ioserver": "",
+            "replicas": 1,
+            "processes": 2,
+        } | how
         text = CONFIG.format(port=self.port, web=self.web, name=self.name, url=url, **values)
         (self.folder / "mailbell.toml").write_text(text)
 
@@ -106,7 +113,8 @@ class Node:
         await self.service.line(r"send a first mail")
 
     async def kill(self) -> None:
-        await self.service.kill()
+        if self.service.process.returncode is None:
+            await self.service.kill()
         self.lines += self.service.lines
 
     def stop_and_go(self, signum: signal.Signals) -> None:
@@ -170,12 +178,16 @@ class House:
         self.acknowledged: set[str] = set()
         self._load: list[asyncio.Task[None]] = []
 
-    async def begin(self, stack: AsyncExitStack, **how: object) -> None:
+    async def begin(
+        self, stack: AsyncExitStack, configured: Callable[["House"], None], **how: object
+    ) -> None:
         for name in ("n1", "n2"):
             links = [await stack.enter_async_context(proxied(port)) for port in self.ports]
             node = Node(name, self.folder, links)
             node.configure(self.seen, **how)
             self.nodes.append(node)
+        configured(self)
+        for node in self.nodes:
             await node.start()
             stack.push_async_callback(node.kill)
         for node in self.nodes:
@@ -220,6 +232,11 @@ class House:
             while not any(each.node == node.name and each.at > since for each in self.deliveries()):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
+    async def delivers_mail(self, subject: str) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not any(each.subject == subject for each in self.deliveries()):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
     async def everything(self) -> None:
         """All that got its 250 is delivered."""
         try:
@@ -244,10 +261,13 @@ class House:
 
 
 @asynccontextmanager
-async def house(folder: Path, ports: Sequence[int], **how: object) -> AsyncIterator[House]:
+async def house(
+    folder: Path, ports: Sequence[int], configured: Callable[[House], None] = lambda _: None, **how: object
+) -> AsyncIterator[House]:
+    """`configured` may write more into the nodes' files before they start."""
     async with AsyncExitStack() as stack:
         made = House(folder, ports)
-        await made.begin(stack, **how)
+        await made.begin(stack, configured, **how)
         yield made
 
 

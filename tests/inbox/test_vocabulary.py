@@ -1,8 +1,5 @@
 """The words of all mails: taken apart as FTS5 does it, and found by any part of them."""
 
-import asyncio
-import contextlib
-import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -13,13 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailbell.event.convert import ConvertOptions, convert
-from mailbell.inbox import store, vocabulary
+from mailbell.inbox import vocabulary
 from mailbell.inbox.projection import project
 from mailbell.inbox.store import TOKENIZER, IndexFile, IndexReader
 from mailbell.inbox.vocabulary import DIGITS, LONGEST, Lookup, Vocabulary, words_of
 from mailbell.mailbox import Search
-from tests.inbox.conftest import House, mail
-from tests.tools import ROOT
+from tests.inbox.conftest import mail
 
 
 @pytest.fixture
@@ -153,36 +149,3 @@ def test_like_a_look_at_every_word(
         assert found == begin
     elif most == 500 and not any(word.count("1") > DIGITS for word in every):
         assert found == anywhere
-
-
-async def test_an_index_of_an_earlier_version_learns_its_words(house: House, tmp_path: Path) -> None:
-    """What users did with the mails stays, so it is not made anew."""
-    for file in ("index.db", "journal.db", "delivery.db"):
-        shutil.copy(ROOT / "tests/data/0.1.0" / file, house.path)
-    with contextlib.closing(sqlite3.connect(house.index)) as db:
-        assert db.execute("pragma user_version").fetchone() == (1,)
-        before = [row[0] for row in db.execute("select sequence from mail order by sequence desc")]
-    async with house.inbox() as inbox:
-        assert [each.sequence for each in (await inbox.page()).entries] == before
-        async with asyncio.timeout(10):
-            while len((await inbox.page(Search("otio"))).entries) < len(before):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-    with contextlib.closing(sqlite3.connect(house.index)) as db:
-        assert db.execute("select unlearnt from state").fetchone() == (0,)
-
-
-def test_older_words_are_learnt_in_portions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "PORTION", 3)
-    file = IndexFile(tmp_path / "index.db")
-    rows = [project(number, convert(mail(f"subject{number}"), ConvertOptions())) for number in range(1, 8)]
-    file.add(rows, 9)
-    for statement in ("delete from word", "delete from part", "update state set unlearnt = 7"):
-        file._connection.execute(statement)
-    file._vocabulary = Vocabulary(file._connection)
-    reader = IndexReader(tmp_path / "index.db")
-    found = []
-    while file.learn_older():
-        found.append(len(reader.page(Search("bject"), 0, 0, 0).entries))
-    assert found == [3, 6, 7]
-    reader.close()
-    file.close()

@@ -44,7 +44,7 @@ def _journal(settings: "ServiceSettings") -> tuple[list[str], list[str]]:
         return [], []
     import asyncio
 
-    from mailbell.node import problems
+    from mailbell.cluster import problems
 
     return asyncio.run(problems(settings.journal))
 

@@ -20,6 +20,7 @@ from mailbell.cli.options import config_option, data_option, duration
 def status(config: Path | None, data: Path | None, as_json: bool) -> None:
     """Show what listens, the journal and each sink."""
     whole = _ask(config, data, "status")
+    whole["ha"] = _ask(config, data, "ha")
     for line in [json.dumps(whole)] if as_json else _lines(whole):
         _echo(line)
 
@@ -78,11 +79,21 @@ def _echo(line: str) -> None:
     click.echo(escape(line))
 
 
+def _availability(ha: Any) -> Iterator[str]:
+    """Of one among several nodes."""
+    if ha["mode"] == "single":
+        return
+    standing = "active" if ha["active"] else f"stands by, {ha['holder'] or 'nobody'} is active"
+    since = datetime.fromisoformat(ha["since"]).astimezone()
+    yield f"node {ha['node']}: {standing}; {ha['mode']}, since {since:%Y-%m-%d %H:%M:%S}"
+
+
 def _lines(whole: Any) -> Iterator[str]:
     yield f"mailbell {whole['version']}"
+    yield from _availability(whole["ha"])
     for each in whole["ioservers"]:
-        where = ", ".join(each["listening"])
-        yield f"I/O server {each['id']}: SMTP on {where}; {each['served']} served, {each['waiting']} waiting"
+        where = f"SMTP on {', '.join(each['listening'])}" if each["listening"] else "closed"
+        yield f"I/O server {each['id']}: {where}; {each['served']} served, {each['waiting']} waiting"
     journal = whole["journal"]
     yield f"journal: {journal['last_sequence']} mails, {journal['size'] / 2**20:.1f} MiB on disk"
     if journal["trouble"]:

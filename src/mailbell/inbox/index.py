@@ -107,21 +107,6 @@ class Inbox:
         await self._check_origin()
         await self._catch_up()
         self.ready = True
-        learning = asyncio.create_task(self._learn_older())
-        try:
-            await self._take_in()
-        finally:
-            learning.cancel()
-            await asyncio.gather(learning, return_exceptions=True)
-
-    async def _learn_older(self) -> None:
-        """Take in what an index of an earlier version lacks; parts of words are found as far as that is."""
-        began = self._clock.monotonic()
-        while await self._write(IndexFile.learn_older):
-            await self._rest(began)
-            began = self._clock.monotonic()
-
-    async def _take_in(self) -> None:
         while True:
             claims = await self._consumer.fetch(BATCH)
             try:

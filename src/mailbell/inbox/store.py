@@ -31,10 +31,27 @@ WORDS = ("subject", "sender", "recipient", "cc", "bcc", "reply_to", "message_id"
 COUNTED = 10_000
 """A search counts up to here: to look at a million hits takes longer than anybody waits for a page."""
 
-TOKENIZER = "unicode61"
+TOKENIZER = "unicode61 remove_diacritics 2"
+"""1, its default, leaves letters with two marks as they are: Vietnamese has them."""
 
 PORTION = 500
 """The most rows that one transaction removes, so that new mail does not wait for long."""
+
+COLUMNS = ", ".join(WORDS)
+
+GONE = """create trigger gone after delete on mail begin
+    update state set total = total - 1, unread = unread - not old.read;
+    delete from card where sequence = old.sequence;
+    delete from words where rowid = old.sequence;
+    delete from tag where sequence = old.sequence; end"""
+
+
+def _learn_all(connection: sqlite3.Connection) -> None:
+    """Take in the words of the mails that are here already."""
+    vocabulary = Vocabulary(connection)
+    for row in connection.execute(f"select {COLUMNS} from words"):  # noqa: S608  ours
+        vocabulary.remember(vocabulary.learn(row))
+
 
 SCHEMA = Schema(
     application_id=0x6D62_6978,  # "mbix"
@@ -52,7 +69,7 @@ SCHEMA = Schema(
                 name text not null collate nocase, sequence integer not null,
                 primary key (name, sequence)) without rowid""",
             "create index tagged on tag (sequence)",
-            f"create virtual table words using fts5 ({', '.join(WORDS)}, tokenize = '{TOKENIZER}')",
+            f"create virtual table words using fts5 ({COLUMNS}, tokenize = 'unicode61')",
             "insert into words (words, rank) values ('automerge', 16)",  # 1.5 times as fast
             "create table state (position integer not null, total integer not null, unread integer not null)",
             "insert into state values (0, 0, 0)",
@@ -60,18 +77,20 @@ SCHEMA = Schema(
                 update state set total = total + 1, unread = unread + not new.read; end""",
             """create trigger marked after update of read on mail when old.read <> new.read begin
                 update state set unread = unread + old.read - new.read; end""",
-            """create trigger gone after delete on mail begin
-                update state set total = total - 1, unread = unread - not old.read;
-                delete from card where sequence = old.sequence;
-                delete from words where rowid = old.sequence;
-                delete from tag where sequence = old.sequence; end""",
+            GONE,
         ),
-        (
+        (  # parts of words are found. Not by a rebuild: that forgets what users did
             "create index if not exists attached on mail (sequence) where attachments > 0",
             "create index if not exists inlined on mail (sequence) where inline > 0",
+            f"create virtual table fresh using fts5 ({COLUMNS}, tokenize = '{TOKENIZER}')",
+            f"insert into fresh (rowid, {COLUMNS}) select rowid, {COLUMNS} from words",  # noqa: S608
+            "drop trigger gone",  # a table that a trigger names can't be exchanged
+            "drop table words",
+            "alter table fresh rename to words",
+            "insert into words (words, rank) values ('automerge', 16)",
+            GONE,
             *VOCABULARY,
-            "alter table state add column unlearnt integer not null default 0",
-            "update state set unlearnt = position",
+            _learn_all,
         ),
     ),
 )
@@ -112,7 +131,7 @@ class IndexFile:
     def _open(self) -> sqlite3.Connection:
         connection = open_writer(self.path, SCHEMA, "NORMAL")
         with starting(self.path):
-            connection.execute("select position from state").fetchone()
+            connection.execute("select position from state, word limit 1").fetchone()
         self._vocabulary = Vocabulary(connection)
         return connection
 
@@ -131,22 +150,6 @@ class IndexFile:
             words = self._vocabulary.learn(text for row in new for text in row.words)
             db.execute("update state set position = max(position, ?)", (position,))
         self._vocabulary.remember(words)
-
-    def learn_older(self) -> bool:
-        """Take in the words of some mails of before there was a vocabulary; whether there may be more."""
-        with transaction(self._connection) as db:
-            (until,) = db.execute("select unlearnt from state").fetchone()
-            if not until:
-                return False
-            rows = db.execute(
-                f"select rowid, {', '.join(WORDS)} from words"  # noqa: S608  ours
-                " where rowid <= ? order by rowid desc limit ?",
-                (until, PORTION),
-            ).fetchall()
-            words = self._vocabulary.learn(text for row in rows for text in row[1:] if text)
-            db.execute("update state set unlearnt = ?", (rows[-1][0] - 1 if rows else 0,))
-        self._vocabulary.remember(words)
-        return bool(rows)
 
     def set_read(self, which: Which, read: bool) -> list[str]:
         """Mark; the IDs of those that it is news for, unless all were meant."""

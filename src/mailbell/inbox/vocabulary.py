@@ -48,6 +48,9 @@ _MARKS = str.maketrans(
 )
 """Combining marks that FTS5's tokenizer leaves out; others end a word."""
 
+_MARKED = "\u01e0\u01e1"
+"""A with a dot above and a macron: FTS5 leaves the marks on this one."""
+
 _WORD = re.compile(r"[^\W_]+")
 _BEGIN = re.compile(rf"((?:\D*\d){{{DIGITS}}})\D*\d")
 _MANY = re.compile(rf"(?:\D*\d){{{DIGITS}}}")
@@ -66,12 +69,11 @@ def _folded(text: str) -> str:
 def _fold(char: str) -> str:
     """What FTS5 folds to the same; a letter that is left as it is, always is that.
 
-    Latin letters lose a mark; with two of them they stay as they are. SQLite knows the small letters of
-    Unicode 6.1, Python the later ones too.
+    Latin letters lose their marks. SQLite knows the small letters of Unicode 6.1, Python the later ones too.
     """
-    parts = unicodedata.normalize("NFD", char)
-    if parts[0].isascii() and len(parts) < 3:
-        return parts[0].lower()
+    base = unicodedata.normalize("NFD", char)[0]
+    if base.isascii() and char not in _MARKED:
+        return base.lower()
     return char.lower() if unicodedata.ucd_3_2_0.category(char) in ("Lu", "Lt") else char
 
 

@@ -3,7 +3,7 @@
 import logging
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import chain
@@ -26,11 +26,11 @@ logger = logging.getLogger("mailbell.journal")
 
 
 class Schema(msgspec.Struct, frozen=True):
-    """A kind of file. `steps[n]` has the statements that take version n to n + 1; version 0 is empty."""
+    """A kind of file. `steps[n]` takes version n to n + 1, by statements and calls; version 0 is empty."""
 
     application_id: int
     page_size: int
-    steps: tuple[tuple[str, ...], ...]
+    steps: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...]
 
     @property
     def version(self) -> int:
@@ -197,8 +197,11 @@ def _migrate(connection: sqlite3.Connection, path: Path, schema: Schema) -> None
     version = pragma(connection, "user_version")
     for number, step in enumerate(schema.steps[version:], version + 1):
         with transaction(connection):
-            for statement in step:
-                connection.execute(statement)
+            for each in step:
+                if isinstance(each, str):
+                    connection.execute(each)
+                else:
+                    each(connection)
             connection.execute(f"pragma application_id = {schema.application_id}")
             connection.execute(f"pragma user_version = {number}")
         if version:

@@ -9,8 +9,10 @@ read ─▶ recent mail, else the stream, else the object store
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
+from datetime import datetime
 from typing import Protocol, Self, TypeVar
 
 from mailbell.clock import Clock, SystemClock
@@ -42,6 +44,9 @@ REFRESH_EVERY = 3.0
 RECENT_OCTETS = 32 * 2**20
 GONE_AFTER = 7 * 86400
 """Seconds after which the consumers of a node that is never seen again are removed."""
+
+YOUNG = 60.0
+"""Seconds for which a stream is just made."""
 
 PROGRESS = b"+WPI"
 
@@ -128,11 +133,14 @@ class JetStreamJournal:
         self._large = Large(self._jetstream, layout)
         self._created = info.created
         self._last = info.state.last_seq
+        self._distrusts = receives.last_sequence > info.state.last_seq
+        """The receiving half knows of another stream, which there was before this one."""
         self._trimmer = Trimmer(self._jetstream, layout, self._large, settings, clock)
         self._consumers: dict[str, SharedConsumer] = {}
         self._recent = Recent(RECENT_OCTETS)
         self._reading: dict[int, asyncio.Task[Mail]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self.all_is_new = False
         self.ends_with = AsyncExitStack()
         """What is closed after the journal."""
         self._closed = False
@@ -173,16 +181,20 @@ class JetStreamJournal:
         lease: float,
         term: Term,
         patience: float = START_PATIENCE,
+        starting: bool = False,
     ) -> Self:
         """The delivering half beside the other one, which like the connection stays its owner's to close.
 
         What a node called `node` has in hand is another's when it has not been heard of for `lease` seconds.
+        `starting`: until the first trim, consumers of a stream that is just made see what is in it already:
+        it came in when nobody could ask for them, since the stream before was deleted.
         """
         layout = Layout(settings.stream, settings.replicas)
         info = await until_there(lambda: stream.prepare(JetStream(link), layout), patience)
         for line in stream.cautions(info.config, settings):
             logger.warning("%s", line)
         journal = cls(receives, link, layout, settings, clock, node, lease, term, info)
+        journal.all_is_new = starting and time.time() < _seconds(info.created) + YOUNG
         journal._start()
         return journal
 
@@ -203,7 +215,7 @@ class JetStreamJournal:
     @property
     def last_sequence(self) -> int:
         """The sequence of the newest mail, as far as is known here; 0 when there has been none."""
-        return max(self._last, self._receives.last_sequence)
+        return max(self._last, 0 if self._distrusts else self._receives.last_sequence)
 
     @property
     def trouble(self) -> JournalError | None:
@@ -216,6 +228,10 @@ class JetStreamJournal:
 
     def stored_up_to(self, sequence: int) -> None:
         """Hear of the newest mail."""
+        if not self._distrusts:
+            self._saw(sequence)
+
+    def _saw(self, sequence: int) -> None:
         self._last = max(self._last, sequence)
 
     async def read(self, sequence: int) -> Mail:
@@ -273,6 +289,7 @@ class JetStreamJournal:
     async def trim(self) -> int:
         """Remove mail that is past the settings' age or size; return how much. The active node does it."""
         self._check_open()
+        self.all_is_new = False
         if self._term() is None:
             return 0
         until, held = self.last_sequence - 1, set[int]()
@@ -337,6 +354,7 @@ class JetStreamJournal:
         if there is None:
             info = await self._jetstream.stream(self.layout.mail)
             start = start if info is None else info.state.last_seq + 1
+            start = 1 if self.all_is_new else start
         mail = {
             **common,
             "deliver_policy": "by_start_sequence",
@@ -349,7 +367,7 @@ class JetStreamJournal:
 
     def _see(self, sequence: int, body: bytes) -> None:
         """Mail that came along with its event need not be read."""
-        self.stored_up_to(sequence)
+        self._saw(sequence)
         meta, raw = stream.decode(body)
         if meta.large is None:
             self._recent.add(sequence, stream.whole(meta, raw))
@@ -374,7 +392,7 @@ class JetStreamJournal:
         """How far the stream has come, and whether it still is the same one."""
         info = await self._jetstream.stream(self.layout.mail)
         if info is not None and info.created == self._created:
-            self.stored_up_to(info.state.last_seq)
+            self._saw(info.state.last_seq)
             return
         what = "is gone" if info is None else "is another one than at the start"
         if self.broken is None:
@@ -392,6 +410,11 @@ class JetStreamJournal:
     def _check_open(self) -> None:
         if self._closed:
             raise JournalUnavailable("the journal is closed")
+
+
+def _seconds(moment: str) -> float:
+    """From RFC 3339 with nanoseconds."""
+    return datetime.fromisoformat(f"{moment[:19]}+00:00").timestamp()
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], every: float) -> None:

@@ -23,6 +23,9 @@ TRY = 3.0
 PAUSE = 0.2
 """Seconds for one try, and until the next."""
 
+LOOK_EVERY = 2.0
+"""Seconds between two looks at whether the stream can be had."""
+
 HEADER_ROOM = 512
 """Octets of a message that are not its body."""
 
@@ -42,6 +45,8 @@ class Publisher:
         self._health = Health(self._look, clock)
         self._appending: set[asyncio.Task[int]] = set()
         self._closed = False
+        self._ill: JournalUnavailable | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._max_payload = 0
         self.last_sequence = last
         self.stored: Callable[[int], None] = lambda _: None
@@ -54,6 +59,7 @@ class Publisher:
         """Hear what other nodes have answered."""
         self._link.on_up.append(self._listen)
         await self._listen()
+        self._looking = asyncio.get_running_loop().create_task(self._look_for_ever())
 
     @property
     def trouble(self) -> JournalError | None:
@@ -77,6 +83,9 @@ class Publisher:
         self._closed = True
         if self._appending:
             await asyncio.wait(self._appending)
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
         await self._link.stop()
 
     async def _append(self, mail: Mail) -> int:
@@ -95,8 +104,9 @@ class Publisher:
         await self._announce(print_)
         if ack.duplicate:
             logger.info("mail %s has come before, and got no answer then: it is mail %d", mail.id, ack.seq)
-        self.last_sequence = max(self.last_sequence, ack.seq)
-        self.stored(self.last_sequence)
+        else:  # not the highest that there was: a stream that was made anew begins at 1
+            self.last_sequence = ack.seq
+            self.stored(ack.seq)
         return ack.seq
 
     async def _stored(self, mail: Mail, id_: str) -> Ack:
@@ -128,9 +138,21 @@ class Publisher:
                 raise JournalUnavailable(reason)
             await asyncio.sleep(PAUSE)
 
+    async def _look_for_ever(self) -> None:
+        """That there is no quorum is to show, and its end too, also while nobody sends mail."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            try:
+                found = await self._jetstream.stream(self._layout.mail, within=TRY)
+            except (NatsUnavailable, JetStreamError) as error:
+                self._ill = JournalUnavailable(str(error))
+            else:
+                gone = JournalUnavailable(f"there is no stream {self._layout.mail}")
+                self._ill = gone if found is None else None
+
     def _look(self) -> JournalError | None:
         if self._link.up.is_set():
-            return None
+            return self._ill
         return JournalUnavailable(f"not connected to nats {self._link.options.addresses}")
 
     async def _listen(self) -> None:

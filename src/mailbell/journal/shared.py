@@ -12,7 +12,6 @@ lease all of it counts for nothing. What waits for a time that is far is handed 
 
 import asyncio
 import contextlib
-import heapq
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -21,10 +20,12 @@ import msgspec
 
 from mailbell.clock import Clock
 from mailbell.errors import JournalUnavailable
+from mailbell.journal.aside import Aside
 from mailbell.journal.base import Claim, Fate, Parked, State
 from mailbell.journal.pull import Delivery, Pull
 from mailbell.journal.settle import Settler
 from mailbell.journal.stream import Layout, asked
+from mailbell.journal.turns import Hand, Turn, Turns, Waiting
 from mailbell.remote.jetstream import JetStream
 from mailbell.remote.nats import NatsLink
 
@@ -47,38 +48,6 @@ BACK_WITHIN = 0.3
 """Seconds for what is on its way here, before no more is taken."""
 
 logger = logging.getLogger("mailbell.journal")
-
-
-class Waiting(msgspec.Struct, frozen=True):
-    """What waits, as it is in the stream; times by the wall clock."""
-
-    sequence: int
-    attempts: int
-    first_attempt_at: float | None
-    since: float
-    due: float
-    reason: str
-
-
-class Turn(msgspec.Struct, gc=False):
-    """What waits, by the monotonic clock, and where it is answered; None: it is not in hand."""
-
-    attempts: int
-    since: float
-    """By the wall clock, as it is written: what tells this turn from an earlier one."""
-    first_attempt: float | None
-    due: float
-    hand: "Hand | None" = None
-
-
-class Hand(msgspec.Struct, frozen=True):
-    """An event that is ours at present: where to answer, and the term of the lease that we got it in."""
-
-    sequence: int
-    reply: str
-    key: tuple[bool, int]
-    """Whether it waited, and its sequence in its stream."""
-    term: int
 
 
 class SharedConsumer:
@@ -116,19 +85,12 @@ class SharedConsumer:
         self._void: set[int] = set()
         """Claimed in an earlier term, and not answered yet."""
         self._fresh: dict[int, Hand] = {}
-        self._turns: dict[int, Turn] = {}
-        self._agenda: list[tuple[float, int]] = []
-        self._waiting: set[int] = set()
-        """All that is known to wait, wherever it is."""
+        self._turns = Turns(clock)
+        self._aside = Aside(durable, self._jetstream, layout)
         self._returned: set[int] = set()
         self._putting: dict[tuple[bool, int], Hand] = {}
         """Retried or parked, and that is not stored yet."""
-        self._gone: set[int] = set()
-        """Which of those that wait were settled during a `refresh`."""
         self._settled: OrderedDict[tuple[bool, int], None] = OrderedDict()
-        self._parked: dict[str, Parked] = {}
-        self._aside: set[int] = set()
-        """All that is known to be parked."""
         self._delivered = self._floor = 0
         """The newest that was handed to any node, and up to where all are answered."""
         self._others = 0
@@ -163,12 +125,12 @@ class SharedConsumer:
         """How many events are not settled, as far as is known here."""
         new = max(0, self._last() - self._delivered)
         mine = sum(not hand.key[0] for _, hand in self._claimed.values())
-        return new + mine + len(self._fresh) + len(self._returned) + len(self._waiting) + self._others
+        return new + mine + len(self._fresh) + len(self._returned) + len(self._turns.all) + self._others
 
     @property
     def waiting(self) -> Sequence[int]:
         """The sequences that wait for a retry, or are being retried."""
-        return list(self._waiting)
+        return list(self._turns.all)
 
     # Fetching.
 
@@ -209,8 +171,7 @@ class SharedConsumer:
         self._claimed.clear()
         self._fresh.clear()
         self._returned.clear()
-        for turn in self._turns.values():
-            turn.hand = None
+        self._turns.let_go()
         self._mail.forget()
         self._again.forget()
         self._wake()
@@ -219,8 +180,8 @@ class SharedConsumer:
         """What is due, then what is new."""
         claims: list[Claim] = []
         now = self._clock.monotonic()
-        while len(claims) < limit and (due := self._next_due()) is not None and due <= now:
-            claims.append(self._claim_waiting(heapq.heappop(self._agenda)[1]))
+        while len(claims) < limit and (due := self._turns.next_due()) is not None and due <= now:
+            claims.append(self._claim_waiting(self._turns.pop_due()))
         while len(claims) < limit and self._fresh:
             claims.append(self._claim_fresh(min(self._fresh)))
         return claims
@@ -229,19 +190,19 @@ class SharedConsumer:
         """The earliest that is not settled, when its time has come and nothing is under way."""
         if self._claimed:
             return []
-        fresh, waiting = min(self._fresh, default=None), min(self._waiting, default=None)
+        fresh, waiting = min(self._fresh, default=None), min(self._turns.all, default=None)
         if waiting is not None and (fresh is None or waiting < fresh):
             turn = self._turns.get(waiting)
-            ready = turn is not None and turn.hand is not None and turn.due <= self._clock.monotonic()
-            return [self._claim_waiting(waiting)] if ready else []
+            if turn is None or turn.hand is None or turn.due > self._clock.monotonic():
+                return []
+            return [self._claim_waiting(turn)]
         return [] if fresh is None else [self._claim_fresh(fresh)]
 
-    def _claim_waiting(self, sequence: int) -> Claim:
-        turn = self._turns[sequence]
-        assert turn.hand is not None  # noqa: S101  what is on the agenda is in hand
-        claim = Claim(sequence, turn.attempts + 1, self._first_attempt_at(turn))
-        self._claimed[sequence] = claim, turn.hand
-        turn.hand = None
+    def _claim_waiting(self, turn: Turn) -> Claim:
+        hand, turn.hand = turn.hand, None
+        assert hand is not None  # noqa: S101  what is on the agenda is in hand
+        claim = Claim(hand.sequence, turn.attempts + 1, self._turns.first_attempt_at(turn))
+        self._claimed[hand.sequence] = claim, hand
         return claim
 
     def _claim_fresh(self, sequence: int) -> Claim:
@@ -249,32 +210,16 @@ class SharedConsumer:
         self._claimed[sequence] = claim, self._fresh.pop(sequence)
         return claim
 
-    def _first_attempt_at(self, turn: Turn) -> float | None:
-        """By the wall clock as it is set now."""
-        if turn.first_attempt is None:
-            return None
-        return self._clock.time() - (self._clock.monotonic() - turn.first_attempt)
-
-    def _next_due(self) -> float | None:
-        """When the first on the agenda is due."""
-        while self._agenda:
-            due, sequence = self._agenda[0]
-            turn = self._turns.get(sequence)
-            if turn is not None and turn.hand is not None and turn.due == due:
-                return due
-            heapq.heappop(self._agenda)
-        return None
-
     def _demand(self, limit: int, ordered: bool) -> None:
         """Have the server send what there may be."""
         self._ask_for_waiting()
-        if ordered and (self._waiting or self._claimed):
+        if ordered and (self._turns.all or self._claimed):
             return
-        if len(self._waiting) < MAX_WAITING:
+        if len(self._turns.all) < MAX_WAITING:
             self._mail.ask(1 if ordered else limit)
 
     def _ask_for_waiting(self) -> None:
-        if len(self._agenda) < PORTION:
+        if self._turns.held < PORTION:
             self._again.ask(PORTION)
 
     def _patience(self) -> float:
@@ -283,7 +228,7 @@ class SharedConsumer:
             return 0.25
         now = asyncio.get_running_loop().time()
         asked = max(0.01, min(self._mail.until, self._again.until) - now)
-        due = self._next_due()
+        due = self._turns.next_due()
         return asked if due is None else max(0.0, min(asked, due - self._clock.monotonic()))
 
     def _wake(self) -> None:
@@ -328,16 +273,12 @@ class SharedConsumer:
         if sequence in self._claimed:
             self._settler.back(delivery.reply, IDLE)
             return
-        self._waiting.add(sequence)
-        turn = self._turns.get(sequence)
-        if turn is None or turn.since != waiting.since:
-            turn = self._turns[sequence] = self._turn(waiting)
+        turn = self._turns.took(waiting)
         left = turn.due - self._clock.monotonic()
         if left > NEAR or self._stopping:
             self._settler.back(delivery.reply, left - NEAR / 2)
             return
-        turn.hand = hand
-        heapq.heappush(self._agenda, (turn.due, sequence))
+        self._turns.hold(turn, hand)
         self._ask_for_waiting()  # all that is due goes before what is new
         self._wake()
 
@@ -345,31 +286,19 @@ class SharedConsumer:
         term = self._term() if self._is_held() else None
         return None if term is None else Hand(sequence, delivery.reply, (waited, delivery.sequence), term)
 
-    def _turn(self, waiting: Waiting) -> Turn:
-        """From what another node wrote, or we did before a restart: no longer than was asked for.
-
-        What passed while nobody ran does not count for the time since the first attempt.
-        """
-        now, wall = self._clock.monotonic(), self._clock.time()
-        first = waiting.first_attempt_at
-        if first is not None:
-            first = now - max(0.0, waiting.since - first)
-        due = now + min(waiting.due - wall, waiting.due - waiting.since)
-        return Turn(waiting.attempts, waiting.since, first, due)
-
     # How it stands.
 
     @property
     def parked_count(self) -> int:
         """How many events are parked, as far as is known here."""
-        return len(self._aside)
+        return len(self._aside.sequences)
 
     def state(self, sequence: int) -> State:
         """How it stands with this event, as far as is known here: another node may have it in hand."""
-        if sequence in self._waiting:
+        if sequence in self._turns.all:
             turn = self._turns.get(sequence)
             return "pending" if turn is not None and not turn.attempts else "waiting"
-        if sequence in self._aside:
+        if sequence in self._aside.sequences:
             return "parked"
         if sequence > self._delivered or self._is_in_hand(sequence) or self._may_be_elsewhere(sequence):
             return "pending"
@@ -397,8 +326,8 @@ class SharedConsumer:
         return Fate(state=state if state in ("pending", "settled") else self.state(sequence))
 
     def _waits_for(self, waiting: Waiting) -> Fate:
-        turn = self._turns.get(waiting.sequence) or self._turn(waiting)
-        due = self._clock.time() + turn.due - self._clock.monotonic()
+        turn = self._turns.get(waiting.sequence) or self._turns.made_of(waiting)
+        due = self._turns.due_at(turn)
         return Fate(
             state="waiting", attempts=waiting.attempts, due=due, at=waiting.since, reason=waiting.reason
         )
@@ -424,10 +353,8 @@ class SharedConsumer:
         if (hand := self._answer(claim)) is None:
             return
         parked = Parked(claim.sequence, claim.attempt, self._clock.time(), _plain(reason))
-        subject = self._layout.parked(self.durable, claim.sequence, int(parked.parked_at * 1000))
         self._let_go(hand)
-        self._aside.add(claim.sequence)
-        self._put(subject, msgspec.json.encode(parked), hand)
+        self._put(*self._aside.put(parked), hand)
 
     def release(self, claim: Claim) -> None:
         """Take the claim back uncounted."""
@@ -459,11 +386,8 @@ class SharedConsumer:
         self._remember(hand)
 
     def _let_go(self, hand: Hand) -> None:
-        """It does not wait any more."""
         if hand.key[0]:
-            self._waiting.discard(hand.sequence)
-            self._turns.pop(hand.sequence, None)
-            self._gone.add(hand.sequence)
+            self._turns.remove(hand.sequence)
 
     def _remember(self, hand: Hand) -> None:
         self._settled[hand.key] = None
@@ -486,16 +410,14 @@ class SharedConsumer:
 
     def _first_of(self, claim: Claim) -> float:
         turn = self._turns.get(claim.sequence)
-        first = None if turn is None else self._first_attempt_at(turn)
+        first = None if turn is None else self._turns.first_attempt_at(turn)
         return first if first is not None else claim.first_attempt_at or self._clock.time()
 
     def _waits(
         self, sequence: int, attempts: int, first: float | None, due: float, reason: str
     ) -> tuple[str, bytes]:
         """Note that an event waits; the message that says so."""
-        waiting = Waiting(sequence, attempts, first, self._clock.time(), due, _plain(reason))
-        self._turns[sequence] = self._turn(waiting)
-        self._waiting.add(sequence)
+        waiting = self._turns.note(sequence, attempts, first, due, _plain(reason))
         return self._layout.again(self.durable, sequence), msgspec.json.encode(waiting)
 
     # What was given up, and what is to come again.
@@ -503,21 +425,13 @@ class SharedConsumer:
     async def parked(self) -> Sequence[Parked]:
         """What was given up, in order of sequence."""
         await self._settler.flush()
-        subjects = await self._subjects(self._layout.parked(self.durable, "*", "*"))
-        self._parked = {each: parked for each, parked in self._parked.items() if each in subjects}
-        for subject in subjects:
-            if subject not in self._parked:
-                found = await asked(self._jetstream.last(self._layout.state, subject))
-                if found is not None:
-                    self._parked[subject] = msgspec.json.decode(found.data, type=Parked)
-        self._aside = {each.sequence for each in self._parked.values()}
-        return sorted(self._parked.values(), key=lambda parked: parked.sequence)
+        return await self._aside.all()
 
     async def discard(self, sequences: Sequence[int]) -> None:
         """Let go of these parked events for good."""
         await self._settler.flush()
         for sequence in sequences:
-            await self._forget_parked(sequence)
+            await self._aside.forget(sequence)
 
     async def replay(self, sequences: Sequence[int]) -> None:
         """Deliver these once more, now, attempts starting at 1; durable when it returns."""
@@ -527,19 +441,11 @@ class SharedConsumer:
                 continue
             subject, body = self._waits(sequence, 0, None, self._clock.time(), "replayed")
             await asked(self._jetstream.publish(subject, body))
-            await self._forget_parked(sequence)
-
-    async def _forget_parked(self, sequence: int) -> None:
-        pattern = self._layout.parked(self.durable, sequence, "*")
-        await asked(self._jetstream.purge(self._layout.state, filter=pattern))
-        self._aside.discard(sequence)
+            await self._aside.forget(sequence)
 
     def _is_in_hand(self, sequence: int) -> bool:
         putting = (hand.sequence for hand in self._putting.values())
         return any(sequence in each for each in (self._claimed, self._fresh, self._returned, putting))
-
-    async def _subjects(self, pattern: str) -> dict[str, int]:
-        return await asked(self._jetstream.subjects(self._layout.state, pattern))
 
     # Now and then.
 
@@ -555,20 +461,15 @@ class SharedConsumer:
         mine = sum(not hand.key[0] for _, hand in self._claimed.values()) + len(self._fresh)
         self._others = max(0, mail.num_ack_pending - mine)
         await self._refresh_waiting()
-        parked = await self._subjects(self._layout.parked(self.durable, "*", "*"))
-        self._aside = {int(each.split(".")[-2]) for each in parked}
+        await self._aside.refresh()
         return self._floor
 
     async def _refresh_waiting(self) -> None:
-        before = set(self._turns)
-        self._gone.clear()
-        subjects = await self._subjects(self._layout.again(self.durable, "*"))
-        listed = {int(each.rpartition(".")[2]) for each in subjects}
-        ours = {hand.sequence for _, hand in self._claimed.values() if hand.key[0]}
-        later = set(self._turns) - before
-        self._waiting = (listed | ours | later) - self._gone
-        for sequence in before - self._waiting:
-            self._turns.pop(sequence, None)
+        before = self._turns.begin_listing()
+        pattern = self._layout.again(self.durable, "*")
+        subjects = await asked(self._jetstream.subjects(self._layout.state, pattern))
+        ours = [hand.sequence for _, hand in self._claimed.values() if hand.key[0]]
+        self._turns.listed(before, [int(each.rpartition(".")[2]) for each in subjects], ours)
 
     async def keep(self) -> list[str]:
         """Where to say that we are still at it; what nobody wants here is handed back."""
@@ -576,7 +477,7 @@ class SharedConsumer:
         hands = [*(hand for _, hand in self._claimed.values()), *self._putting.values()]
         if self._fetching or self._clock.monotonic() < self._fetched_at + IDLE:
             hands += self._fresh.values()
-            hands += [turn.hand for turn in self._turns.values() if turn.hand is not None]
+            hands += self._turns.hands()
         elif not self._closed:
             await self._hand_all_back()
         return [hand.reply for hand in hands]
@@ -588,12 +489,10 @@ class SharedConsumer:
         for hand in self._fresh.values():
             self._hand_back(hand)
         self._fresh.clear()
-        for turn in self._turns.values():
-            if turn.hand is not None:
-                self._settler.back(turn.hand.reply)
-                turn.hand = None
+        for hand in self._turns.let_go():
+            self._settler.back(hand.reply)
         for pull in (self._mail, self._again):
-            if busy or self._returned or self._waiting:
+            if busy or self._returned or self._turns.all:
                 await pull.exhaust(BACK_WITHIN)
             await pull.end()
         self._stopping = False
@@ -608,6 +507,8 @@ class SharedConsumer:
             for claim, _ in list(self._claimed.values()):
                 self.release(claim)
             await self._hand_all_back()
+        for pull in (self._mail, self._again):
+            await pull.end()
         await self._settler.close()
 
 

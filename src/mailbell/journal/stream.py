@@ -215,7 +215,8 @@ async def _have(jetstream: JetStream, layout: Layout, config: dict[str, object])
         return await jetstream.stream(name) or await jetstream.create_stream(config)
     except JetStreamError as error:
         if error.error_code in NO_JETSTREAM:
-            why = "JetStream is not enabled there: add jetstream { store_dir: … } to the server's settings"
+            remedy = "add jetstream { store_dir: … } to the server's settings"
+            why = f"JetStream is not enabled there, or not for us: {remedy}"
         elif error.error_code in NO_PEERS:
             why = (
                 f"journal.replicas = {layout.replicas}, and there are not so many servers in the cluster "

@@ -125,10 +125,11 @@ class JetStream:
         _raise(answer.data)
         return msgspec.json.decode(answer.data, type=Ack)
 
-    async def stream(self, name: str, *, deleted: bool = False) -> StreamInfo | None:
+    async def stream(self, name: str, *, deleted: bool = False, within: float = WITHIN) -> StreamInfo | None:
         """What there is of a stream of this name; None when there is none."""
+        body = {"deleted_details": True} if deleted else None
         try:
-            found = await self.ask(f"STREAM.INFO.{name}", {"deleted_details": True} if deleted else None)
+            found = await self.ask(f"STREAM.INFO.{name}", body, within=within)
         except JetStreamError as error:
             if error.error_code == NO_STREAM:
                 return None

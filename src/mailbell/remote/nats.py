@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+import nkeys  # type: ignore[import-untyped]
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error
@@ -183,6 +184,7 @@ class NatsLink:
 
     async def _connect(self) -> None:
         context = self._context()
+        _check_keys(self.options)
         client, errors = Client(), list[Exception]()
 
         async def on_error(error: Exception) -> None:
@@ -248,6 +250,22 @@ class NatsLink:
             return client_context(options.ca, options.certificate, options.key)
         except SinkUnavailable as error:
             raise NatsUnavailable(str(error)) from error
+
+
+def _check_keys(options: NatsOptions) -> None:
+    """nats-py speaks of such a file in riddles."""
+    try:
+        if options.nkey is not None:
+            nkeys.from_seed(bytearray(options.nkey.read_bytes().strip()))
+        if (
+            options.credentials is not None
+            and b"BEGIN USER NKEY SEED" not in options.credentials.read_bytes()
+        ):
+            raise NatsUnavailable(f"credentials: {options.credentials} is no file as nsc makes it")
+    except OSError as error:
+        raise NatsUnavailable(f"{error.filename}: {error.strerror}") from None
+    except (ValueError, nkeys.NkeysError):
+        raise NatsUnavailable(f"nkey: {options.nkey} holds no seed of an NKey") from None
 
 
 async def _close(client: Client) -> None:
