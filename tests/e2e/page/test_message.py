@@ -79,6 +79,7 @@ async def test_every_tab(page: Page, site: Site) -> None:
     await tab(page, "Event")
     assert json.loads(await panel.locator("pre").inner_text())["schema"] == "mailbell.event/1"
     await page.get_by_role("button", name="HSYCO").click()
+    await expect(page.get_by_role("button", name="HSYCO")).to_have_attribute("aria-pressed", "true")
     await expect(page.get_by_role("button", name="HSYCO")).to_be_focused()
     await expect(panel.locator("pre")).to_contain_text('"body"')
     assert "schema" not in json.loads(await panel.locator("pre").inner_text())
