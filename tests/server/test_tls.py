@@ -383,3 +383,33 @@ def test_a_damaged_self_signed_pair_is_made_anew(tmp_path: Path, clock: HandCloc
         case _:
             getattr(pair, damage).write_bytes(b"\0" * 100)
     TlsContext(SelfSigned(tmp_path, "bell.lan", clock), "1.2")
+
+
+@BOTH_LOOPS
+async def test_the_first_command_comes_with_the_end_of_the_handshake(serve: Serve) -> None:
+    """On a busy machine both are read at once, before the loop says that the handshake is done."""
+    server = await serve(tls="starttls")
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    await reader.readline()
+    writer.write(b"STARTTLS\r\n")
+    assert (await reader.readline()).startswith(b"220")
+    received, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = trusting(ssl.TLSVersion.TLSv1_3).wrap_bio(received, out)
+    while True:
+        try:
+            client.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            writer.write(out.read())
+            received.write(await reader.read(65536))
+    client.write(b"EHLO x\r\n")
+    writer.write(out.read())
+    said = b""
+    async with asyncio.timeout(10):
+        while b"250 HELP" not in said:
+            received.write(await reader.read(65536))
+            try:
+                said += client.read(65536)
+            except ssl.SSLWantReadError:
+                continue
+    writer.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import re
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,32 @@ def test_whatever_the_name(name: str) -> None:
         return
     assert found.content == (FOLDER / name).read_bytes()
     assert (FOLDER / name).resolve().is_relative_to(FOLDER.resolve())
+
+
+async def test_a_file_is_kept_by_the_browser_until_the_page_changes(
+    client: TestClient[web.Request, web.Application], tmp_path: Path
+) -> None:
+    index = tmp_path / "page" / "index.html"
+    index.write_text('<script src="/static/js/a.js"></script>')
+
+    async def address() -> str:
+        async with client.get("/") as response:
+            found = re.search('"(/static/~[0-9a-f]+/js/a.js)"', await response.text())
+        assert found
+        return found[1]
+
+    async def policy(path: str) -> str:
+        async with client.get(path) as response:
+            assert await response.text() == "let a"
+            return response.headers.get("Cache-Control", "")
+
+    async with client:
+        first = await address()
+        assert "immutable" in await policy(first)
+        index.write_text('<script src="/static/js/a.js"></script>!')
+        assert await policy(first) == "", "a page of before has what there is, but does not keep it"
+        assert await address() != first
+        assert await policy("/static/~x/js/a.js") == ""
 
 
 async def test_the_page_is_there(api: Api) -> None:

@@ -77,6 +77,7 @@ class Connection(asyncio.Protocol):
         "_transport",
         "_upgrading",
         "_will_read",
+        "_wrapped",
         "client",
     )
 
@@ -90,6 +91,7 @@ class Connection(asyncio.Protocol):
         self._storing: asyncio.Future[int] | None = None
         self._checking: asyncio.Task[None] | None = None
         self._upgrading: asyncio.Task[None] | None = None
+        self._wrapped = False  # what comes is under TLS, and the session does not know yet
         self._ahead = b""  # read from the socket, not yet by the session
         self._will_read = False
         self._reading = True
@@ -111,6 +113,9 @@ class Connection(asyncio.Protocol):
         self._advance()
 
     def data_received(self, data: bytes) -> None:
+        if self._wrapped:  # it came with the last octets of the handshake, of whose end we are yet to hear
+            self._ahead += data
+            return
         if not self._heard:
             self._heard = True
             if data[0] == TLS_HANDSHAKE and self._session.tls is None:
@@ -323,6 +328,7 @@ class Connection(asyncio.Protocol):
         try:
             if raw is None:
                 return  # the client has gone already
+            self._wrapped = True
             transport = await asyncio.get_running_loop().start_tls(
                 raw, self, context.current(), server_side=True, ssl_handshake_timeout=HANDSHAKE_TIMEOUT
             )
@@ -333,7 +339,7 @@ class Connection(asyncio.Protocol):
         except (OSError, RuntimeError) as error:  # RuntimeError: uvloop, where the client had gone before
             self._outcome = self._outcome or explain(error)
         finally:
-            self._upgrading = None
+            self._wrapped, self._upgrading = False, None
             if transport is None:  # the loop does not say connection_lost() in the middle of a handshake
                 self._lost(None)
                 if raw is not None:
@@ -342,6 +348,7 @@ class Connection(asyncio.Protocol):
             self._transport = transport
             self._reading = True
             self._secured(transport)
+            self._heard = bool(self._ahead)
             self._advance()
 
     # Small doings.

@@ -164,7 +164,7 @@ class Scene:
         )
         async with App(load(config), self.clock) as app, aiohttp.ClientSession() as http:
             assert app.url
-            yield Site(app.url, self.smtp, self.folder, http)
+            yield Site(app.url, self.smtp, config, http)
 
     def connect(self, ip: str, port: int) -> socket.socket:
         """A connection as a balancer makes it for a device."""

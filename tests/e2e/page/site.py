@@ -35,12 +35,23 @@ PHONE = (360, 740)
 class Site:
     """A running server: what it takes by SMTP, what its API says."""
 
-    def __init__(self, url: str, smtp: int, folder: Path, http: aiohttp.ClientSession) -> None:
+    def __init__(self, url: str, smtp: int, config: Path, http: aiohttp.ClientSession) -> None:
         """`smtp`: the port."""
         self.url = url
         self.smtp = smtp
-        self.folder = folder
         self.http = http
+        self._config = config
+        self._running: service.Service | None = None
+
+    async def start(self) -> None:
+        """Run, until it listens."""
+        self._running = await service.start(self._config, self.smtp)
+        await self._running.line(r"API on http")
+
+    async def stop(self) -> None:
+        """End, if it runs."""
+        if self._running is not None and self._running.process.returncode is None:
+            await self._running.stop()
 
     async def mail(self, subject: str = "Motion", text: str = "at the gate", **fields: str) -> None:
         """Send a mail with a text."""
@@ -90,16 +101,14 @@ async def serving(sinks: str = "", web: str = "", ioserver: str = "", **files: s
     with TemporaryDirectory(prefix="mailbell-page-") as name:
         folder, port = Path(name), free_port()
         more = f'[web]\nlisten = "127.0.0.1:{port}"\n{web}\n{sinks}'
-        running = await service.start(*service.configure(folder, more, ioserver, files))
-        try:
-            line = await running.line(r"API on http")
-            found = re.search(r"http\S+", line)
-            assert found
-            async with aiohttp.ClientSession() as http:
-                yield Site(found[0], running.port, folder, http)
-        finally:
-            if running.process.returncode is None:
-                await running.stop()
+        config, smtp = service.configure(folder, more, ioserver, files)
+        async with aiohttp.ClientSession() as http:
+            site = Site(f"http://127.0.0.1:{port}", smtp, config, http)
+            try:
+                await site.start()
+                yield site
+            finally:
+                await site.stop()
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Error, Page, expect
 
 from tests.e2e.page.site import FLAGS, PATIENCE, Site, Watch, serving, settled
 from tests.tools import ROOT, find, leave_out
@@ -245,6 +245,14 @@ async def check_that_nothing_ran(page: Page) -> None:
         "[style*='url']"
     )
     assert await page.locator(strange).count() == 0
+
+
+async def test_the_browser_parses_no_html_for_the_page(page: Page, site: Site, watch: Watch) -> None:
+    watch.allowed.append("TrustedHTML")
+    await page.goto("/")
+    await expect(page.get_by_role("heading", level=1)).to_be_visible()
+    with pytest.raises(Error, match="TrustedHTML"):
+        await page.evaluate("document.body.innerHTML = '<b>x</b>'")
 
 
 def test_no_module_parses_html() -> None:

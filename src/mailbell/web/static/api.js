@@ -149,12 +149,3 @@ export function messagePath(id, rest = "") {
 export function htmlPath(id) {
   return `/view/${encodeURIComponent(id)}.html`;
 }
-
-/**
- * A mailbox as one line.
- * @param {Address} address
- */
-export function mailbox({ Name, Address }) {
-  if (!Name) return Address || "nobody";
-  return Address ? `${Name} <${Address}>` : Name;
-}

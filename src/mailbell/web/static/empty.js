@@ -53,7 +53,7 @@ function nothing(query, onEndSearch) {
     "section",
     { class: "first" },
     h("h2", null, "Nothing found"),
-    h("p", null, "No mail matches ", asked, ". Words match by their beginnings: batt finds battery."),
+    h("p", null, "No mail matches ", asked, ". Fewer words find more."),
     h("p", null, button({ text: "End the search", kind: "primary", onclick: onEndSearch })),
   );
 }

@@ -49,6 +49,7 @@ export class Inbox {
     /** Mails that came while one has scrolled down. */
     this.unseen = 0;
     this.timer = 0;
+    this.frame = 0;
     this.pane = new MessagePane(app, this);
     this.search = new Search((query) => this.find(query));
     this.bulk = new Bulk(this.selection, this.actions, () => this.changed());
@@ -60,7 +61,7 @@ export class Inbox {
       heading: (mail) => day(new Date(mail.Created)),
     });
     this.scroller.addEventListener("look", () => this.#looked());
-    this.onchange = () => this.changed();
+    this.onchange = () => this.#changedSoon();
     this.onmessage = (/** @type {Event} */ event) => this.#heard(/** @type {CustomEvent} */ (event).detail);
     this.mails.addEventListener("change", this.onchange);
     app.live.addEventListener("message", this.onmessage);
@@ -106,14 +107,22 @@ export class Inbox {
 
   stop() {
     clearTimeout(this.timer);
+    cancelAnimationFrame(this.frame);
     this.rows.stop();
     this.pane.stop();
     this.mails.removeEventListener("change", this.onchange);
     this.app.live.removeEventListener("message", this.onmessage);
   }
 
+  /** Mail may come by the thousand: it is drawn once a frame. */
+  #changedSoon() {
+    this.frame ||= requestAnimationFrame(() => this.changed());
+  }
+
   /** Draw what has changed. */
   changed() {
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
     this.selection.prune();
     this.search.show(this.mails.query, this.mails.tags);
     this.#showCount();
@@ -181,10 +190,10 @@ export class Inbox {
   /** Delete what is ticked, or else the mail one is at; then go to its neighbour. */
   async remove() {
     if (this.selection.size) return this.actions.remove(this.selection);
-    const index = this.mails.indexOf(this.current);
-    if (index < 0) return;
     const id = this.current;
-    const next = this.mails.at(index + 1) ?? this.mails.at(index - 1);
+    if (!id) return;
+    const index = this.mails.indexOf(id); // -1: an old mail that an address has led to
+    const next = index < 0 ? undefined : (this.mails.at(index + 1) ?? this.mails.at(index - 1));
     this.removing = id;
     try {
       await this.actions.removeThese([id]);
@@ -212,7 +221,7 @@ export class Inbox {
   #chosen() {
     if (this.selection.size) return this.selection;
     const one = new Selection(this.mails);
-    const mail = this.mails.known.get(this.current);
+    const mail = this.mails.known.get(this.current) ?? this.pane.summary(this.current);
     if (mail) one.chosen.set(mail.ID, mail);
     return one;
   }

@@ -1,10 +1,12 @@
 /** JSON for people: indented, its kinds of values told apart by colour. */
 
-import { h } from "./dom.js";
+import { button, fill, h } from "./dom.js";
+import { size } from "./format.js";
 
 const TOKEN = /"(?:[^"\\]|\\.)*"(\s*:)?|\b(?:true|false|null)\b|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
-/** Above this colours take longer than they help. */
+/** Characters: above the first colours take longer than they help, above the second browsers get slow. */
 const MUCH = 100_000;
+const TOO_MUCH = 200_000;
 
 /**
  * @param {unknown} value
@@ -12,8 +14,12 @@ const MUCH = 100_000;
  */
 export function json(value, name) {
   const text = JSON.stringify(value, null, 2);
-  const pieces = text.length > MUCH ? [text] : coloured(text);
-  return h("pre", { class: "json", tabindex: "0", "aria-label": name }, ...pieces);
+  const pieces = text.length > MUCH ? [text.slice(0, TOO_MUCH)] : coloured(text);
+  const box = h("pre", { class: "json", tabindex: "0", "aria-label": name }, ...pieces);
+  const all = () => fill(box, text);
+  if (text.length > TOO_MUCH)
+    box.append("…\n\n", button({ text: `Show all of it, ${size(text.length)}`, onclick: all }));
+  return box;
 }
 
 /** @param {string} text */

@@ -12,7 +12,7 @@ import { askToRelease } from "./release.js";
 import { Tabs } from "./tabs.js";
 
 /** @import { App } from "./app.js" */
-/** @import { Detail, MailEvent } from "./api.js" */
+/** @import { Detail, MailEvent, Summary } from "./api.js" */
 /** @import { Inbox } from "./inbox.js" */
 /** @import { Binding } from "./keys.js" */
 
@@ -68,6 +68,26 @@ export class MessagePane {
     else fill(this.element);
   }
 
+  /**
+   * The open mail as the list would have it; the list may not reach that far.
+   * @param {string} id
+   * @returns {Summary | undefined}
+   */
+  summary(id) {
+    if (this.mail?.ID !== id) return undefined;
+    const { mail } = this;
+    const { length } = mail.Attachments;
+    return {
+      ...mail,
+      Read: true,
+      Created: mail.Date,
+      Attachments: length,
+      Snippet: "",
+      Sequence: 0,
+      Delivery: "done",
+    };
+  }
+
   stop() {
     this.loading.abort();
     this.showing.abort();
@@ -109,6 +129,7 @@ export class MessagePane {
     try {
       const mail = await this.app.api.get(messagePath(id), signal);
       if (signal.aborted) return;
+      if (mail.ID !== id) return this.#settle(mail.ID); // "latest" is another one soon
       this.mail = mail;
       this.app.mails.hear({ Type: "update", Data: { ID: mail.ID, Read: true } }); // as the server will tell
       this.#build(mail);
@@ -117,6 +138,11 @@ export class MessagePane {
     } finally {
       if (!signal.aborted) this.element.removeAttribute("aria-busy");
     }
+  }
+
+  /** @param {string} id */
+  #settle(id) {
+    this.app.go({ view: "inbox", id, tab: this.tab, query: this.app.mails.query }, { replace: true });
   }
 
   /** @param {Error} error */

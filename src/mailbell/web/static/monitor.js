@@ -19,6 +19,7 @@ const LONG = 240;
 /** What the column of the sources says already. */
 const PREFIX = /^IO MONITOR FORCED: /;
 const POINTS_EVERY = 2000;
+const TRY_AGAIN = 3000;
 const KINDS = [
   { id: "all", label: ["All"] },
   { id: "io", label: ["I/O"] },
@@ -67,10 +68,9 @@ export class MonitorView {
     this.frame = 0;
     this.element = this.#layOut();
     this.#showTools();
-    this.stream = new EventSource("/api/v1/monitor");
-    this.stream.addEventListener("line", (event) => this.#take(JSON.parse(event.data)));
-    this.stream.onopen = () => this.#say("");
-    this.stream.onerror = () => this.#lost();
+    this.lastId = "";
+    this.timer = 0;
+    this.stream = this.#open();
     this.points = follow(POINTS_EVERY, {
       load: () => app.api.get("/api/v1/io"),
       show: (points) => this.#showPoints(points),
@@ -106,10 +106,23 @@ export class MonitorView {
     );
   }
 
+  /** Listen, from the last line that was heard on. */
+  #open() {
+    const stream = new EventSource(`/api/v1/monitor?last_event_id=${encodeURIComponent(this.lastId)}`);
+    stream.addEventListener("line", (event) => {
+      this.lastId = event.lastEventId;
+      this.#take(JSON.parse(event.data));
+    });
+    stream.onopen = () => fill(this.state);
+    stream.onerror = () => this.#lost();
+    return stream;
+  }
+
   show(/** @type {Route} */ _route) {}
 
   stop() {
     cancelAnimationFrame(this.frame);
+    clearTimeout(this.timer);
     this.stream.close();
     this.points.stop();
   }
@@ -220,16 +233,10 @@ export class MonitorView {
 
   /** The browser tries again by itself, but for an answer that was an error. */
   #lost() {
-    const isOver = this.stream.readyState === EventSource.CLOSED;
-    this.#say(
-      isOver
-        ? "The server does not give the lines. Load the page again to try once more."
-        : "The stream was cut; trying again …",
-    );
-  }
-
-  #say(/** @type {string} */ text) {
-    fill(this.state, text);
+    fill(this.state, "The server does not give the lines at the moment; trying again …");
+    if (this.stream.readyState !== EventSource.CLOSED) return;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => (this.stream = this.#open()), TRY_AGAIN);
   }
 
   #showPoints(/** @type {DataPoint[]} */ points) {

@@ -1,8 +1,6 @@
 /** Who wrote to whom. */
 
 import { fill, foreign, h } from "./dom.js";
-import { mailbox } from "./api.js";
-
 /** @import { Address, Detail } from "./api.js" */
 
 /** Addresses shown at first. */
@@ -47,7 +45,8 @@ function between(addresses) {
 
 /** @param {Address} address */
 function person(address) {
-  if (!address.Name || !address.Address) return foreign(mailbox(address));
+  if (!address.Name && !address.Address) return h("span", { class: "none" }, "No sender");
+  if (!address.Name || !address.Address) return foreign(address.Name || address.Address);
   return h(
     "bdi",
     { class: "person" },

@@ -6,6 +6,8 @@ import { clock, full, size } from "./format.js";
 /** @import { Address, Delivery, Summary } from "./api.js" */
 
 const HUES = 8;
+/** Tags that a row has room for. */
+const FEW = 2;
 /** What is read aloud and shown in a tooltip for each mark. */
 const MARKS = /** @type {const} */ ({
   done: { icon: "check", text: "Delivered" },
@@ -43,7 +45,7 @@ export function mailRow(mail, { href, open, selected, current, onselect }) {
       !mail.Read && unseen("Unread. "),
       who(mail.From),
       h("span", { class: "what" }, subjectOf(mail), snippetOf(mail)),
-      h("span", { class: "tags" }, ...mail.Tags.map(tag)),
+      tagsOf(mail.Tags),
       files(mail.Attachments),
       h("span", { class: "size" }, size(mail.Size)),
       mark(mail.Delivery),
@@ -71,6 +73,13 @@ function subjectOf({ Subject }) {
 /** @param {Summary} mail */
 function snippetOf({ Snippet }) {
   return Snippet ? foreign(Snippet, "snippet") : null;
+}
+
+/** @param {string[]} tags */
+function tagsOf(tags) {
+  const more = tags.length - FEW;
+  const rest = more > 0 && h("span", { class: "quiet", title: tags.slice(FEW).join(", ") }, `+${more}`);
+  return h("span", { class: "tags" }, ...tags.slice(0, FEW).map(tag), rest);
 }
 
 /**

@@ -7,7 +7,7 @@ import { has, tagTerm, toggle } from "./terms.js";
 
 const SETTLE = 180;
 const LANGUAGE = [
-  ["battery low", "both words, by their beginnings, anywhere in the mail"],
+  ["battery low", "both words, or words that they are a part of, anywhere in the mail"],
   ['"on battery"', "the words together"],
   ["-test", "mails without the word; - or ! in front of any term"],
   ["from:camera to:alarm@", "sender, recipient; also cc: bcc: reply-to: addressed:"],

@@ -5,6 +5,7 @@ import { ApiError } from "./api.js";
 
 /** @import { Api } from "./api.js" */
 
+const ICON = new URL("./icon.svg", import.meta.url).href;
 /** Seconds. */
 const LONGEST_WAIT = 15;
 
@@ -49,7 +50,7 @@ export function signIn(api, onSignedIn) {
   const form = h(
     "form",
     { class: "sign-in", onsubmit: submit, "aria-labelledby": "sign-in" },
-    h("img", { src: "/static/icon.svg", alt: "", width: 48, height: 48 }),
+    h("img", { src: ICON, alt: "", width: 48, height: 48 }),
     h("h1", { id: "sign-in" }, "mailbell"),
     h("label", { class: "field" }, h("span", null, "User"), user),
     h("label", { class: "field" }, h("span", null, "Password"), password),

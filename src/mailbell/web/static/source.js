@@ -8,7 +8,7 @@ import { size } from "./format.js";
 /** @import { Context } from "./message.js" */
 
 /** Octets shown: a 25 MB mail is for an editor. */
-const MUCH = 512 * 1024;
+const MUCH = 256 * 1024;
 
 /** @param {Context} context */
 export async function source({ app, mail, panel, signal }) {

@@ -15,7 +15,7 @@ const LINK =
 
 /** @param {Context} context */
 export function text({ mail, panel }) {
-  const body = mail.Text.trimEnd();
+  const body = mail.Text.replace(/^(?:[ \t]*\n)+/, "").trimEnd();
   const shown = h("div", { class: ALIGNED.test(body) ? "body aligned" : "body", dir: "auto" });
   const cut = body.length > MUCH;
   fill(shown, ...linked(cut ? body.slice(0, MUCH) : body));
