@@ -224,7 +224,7 @@ async def _have(jetstream: JetStream, layout: Layout, config: dict[str, object])
         elif error.error_code in NO_PEERS and jetstream.link.clustered:
             where = jetstream.link.options.addresses
             raise TooFewPeers(
-                f"journal.replicas = {layout.replicas}, and nats {where} sees not so many servers in the cluster "
+                f"journal.replicas = {layout.replicas}, and nats {where} sees fewer servers in the cluster "
                 f"({error.description}); start more, or set replicas = 1"
             ) from None
         elif error.error_code in NO_PEERS:
