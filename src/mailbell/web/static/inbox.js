@@ -114,8 +114,9 @@ export class Inbox {
     this.app.live.removeEventListener("message", this.onmessage);
   }
 
-  /** Mail may come by the thousand: it is drawn once a frame. */
+  /** Mail may come by the thousand: it is drawn once a frame. The rows are told at once, for one may scroll. */
   #changedSoon() {
+    this.rows.renderSoon();
     this.frame ||= requestAnimationFrame(() => this.changed());
   }
 

@@ -159,9 +159,10 @@ export class Rows {
     const most = this.model.length - 1;
     const first = this.#at(scrollTop);
     const last = Math.min(most, this.#at(scrollTop + clientHeight));
-    this.model.look(first, last);
     this.#takeAnchor(first, last);
-    const wanted = range(Math.max(0, first - BEYOND), Math.min(most, last + BEYOND));
+    const [from, to] = [Math.max(0, first - BEYOND), Math.min(most, last + BEYOND)];
+    this.model.look(from, Math.max(from, to)); // what is about to come into sight, too
+    const wanted = range(from, to);
     this.#arrange(withFocused(wanted, this.#focused()).flatMap((index) => this.#rowsAt(index)));
   }
 
