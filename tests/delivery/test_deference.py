@@ -30,12 +30,13 @@ class Machine:
         return self.now
 
     def deliver(self, seconds: float) -> float:
-        """An event, and the rest after it."""
+        """An event, and how long was rested after it."""
         self.delivered += seconds
         self._pass(seconds)
-        rest = self.deference.rest(self.now)
-        self._pass(rest)
-        return rest
+        over = self.now
+        while rest := self.deference.rest(self.now):
+            self._pass(rest)
+        return self.now - over
 
     def idle(self, seconds: float) -> None:
         """Nothing to deliver."""
@@ -57,14 +58,14 @@ def test_in_a_flood_delivering_keeps_to_its_share(turns: list[float], receiving:
     machine = Machine(receiving)
     for seconds in turns:
         machine.deliver(seconds)
-    assert machine.delivered <= machine.now * SHARE + 2 * WINDOW
+    assert machine.delivered <= machine.now * SHARE + 3 * WINDOW
 
 
 def test_a_burst_is_no_flood() -> None:
     machine = Machine(1.0)
-    assert {machine.deliver(TURN) for _ in range(int(WINDOW / TURN))} == {0.0}
-    machine.idle(1.0)
-    assert {machine.deliver(TURN) for _ in range(int(WINDOW / TURN))} == {0.0}
+    for _ in range(3):
+        assert {machine.deliver(TURN) for _ in range(int(WINDOW / TURN) - 1)} == {0.0}
+        machine.idle(1.0)
 
 
 def test_after_a_flood_all_of_the_processor_is_used() -> None:
@@ -72,7 +73,7 @@ def test_after_a_flood_all_of_the_processor_is_used() -> None:
     for _ in range(1000):
         machine.deliver(TURN)
     machine.receiving = 0.1
-    assert sum(machine.deliver(TURN) for _ in range(1000)) <= WINDOW / SHARE
+    assert sum(machine.deliver(TURN) for _ in range(1000)) <= 2 * WINDOW
     assert {machine.deliver(TURN) for _ in range(1000)} == {0.0}
 
 
@@ -87,7 +88,7 @@ async def test_it_sees_a_process_that_works_and_one_that_has_ended() -> None:
         while not deference.rest(time.monotonic()):
             sum(range(10_000))
         other.kill()
-    over = time.monotonic() + STALE + WINDOW / SHARE
+    over = time.monotonic() + 3 * WINDOW
     while time.monotonic() < over:
         await deference()
     assert deference.rest(time.monotonic()) == 0

@@ -19,8 +19,10 @@ BUSY = 0.5
 SHARE = 0.1
 """The part of a core that delivering takes meanwhile."""
 
-WINDOW = 0.05
-"""Seconds over which both are measured: a burst that is over sooner is no flood."""
+WINDOW = 0.03
+"""Seconds over which both are measured, at least, and for which one rests: a burst that is over sooner is no
+flood, and the end of one is seen.
+"""
 
 STALE = 4 * WINDOW
 """Seconds after which a measurement says nothing of now: nothing was delivered meanwhile."""
@@ -40,7 +42,7 @@ class Deference:
         self._receiving = receiving
         self._own = own
         self._seen = clock.monotonic(), receiving(), own()
-        self._until = self._yielded = 0.0
+        self._owed = self._until = self._yielded = 0.0
 
     @classmethod
     def to(cls, process: int, clock: Clock) -> "Deference":
@@ -48,21 +50,23 @@ class Deference:
         return cls(clock, lambda: _needed(process))
 
     async def __call__(self) -> None:
-        """Let others have their turn on the loop, or rest; to be called after each event."""
-        now = self._clock.monotonic()
-        rest = self.rest(now)
-        if rest or now - self._yielded > TURN:
+        """Rest, or just let others have their turn on the loop; to be called after each event."""
+        while rest := self.rest(self._clock.monotonic()):  # noqa: ASYNC110  until the other one has had its time
             await asyncio.sleep(rest)
+        if self._clock.monotonic() - self._yielded > TURN:
+            await asyncio.sleep(0)
             self._yielded = self._clock.monotonic()
 
     def rest(self, now: float) -> float:
         """Seconds to rest at this moment of the clock."""
         since, received, delivered = self._seen
-        elapsed = now - max(since, self._until)
+        elapsed = now - since
         if elapsed >= WINDOW:
             self._seen = now, self._receiving(), self._own()
-            if elapsed < STALE and self._seen[1] - received > BUSY * (now - since):
-                self._until = now + (self._seen[2] - delivered) * (1 / SHARE - 1)
+            flood = elapsed < STALE and self._seen[1] - received > BUSY * elapsed
+            used = self._seen[2] - delivered
+            self._owed = max(0.0, self._owed + used / SHARE - elapsed) if flood else 0.0
+            self._until = now + min(self._owed, WINDOW)
         return max(0.0, self._until - now)
 
 
