@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from mailbell.inbox.index import Inbox
 from mailbell.mailbox import Arrived, Change, Deleted, Pruned, Search, Truncated, Updated
 from mailbell.settings import Duration, JournalSettings
 from tests.inbox.conftest import NOW, House, mail, until
+from tests.tools import ROOT
 
 
 async def subjects(inbox: Inbox, query: str | None = None) -> list[str]:
@@ -192,6 +194,37 @@ async def test_deleting_what_is_found(house: House) -> None:
             await house.journal.append(mail(f"n{number}", "even" if number % 2 == 0 else "odd"))
         await inbox.delete(Search("odd"))
         assert await subjects(inbox) == ["n8", "n6", "n4", "n2", "n0"]
+        await inbox.set_read(Search("-n4 -n0"), True)
+        assert await subjects(inbox, "is:unread") == ["n4", "n0"]
+        await inbox.delete(Search("-is:read"))
+        assert await subjects(inbox) == ["n8", "n6", "n2"]
+        await inbox.delete(Search("-n6"))
+        assert await subjects(inbox) == ["n6"]
+
+
+async def test_what_is_found_goes_in_portions(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "PORTION", 3)
+    async with house.inbox() as inbox:
+        for number in range(20):
+            await house.journal.append(mail(f"n{number}", "even" if number % 2 == 0 else "odd"))
+        for query, left in (("odd", 10), ("-n4", 1), ("e", 0)):
+            await inbox.delete(Search(query))
+            assert (await inbox.counts()).total == left
+
+
+async def test_an_index_of_the_first_version_becomes_what_a_new_one_is(house: House) -> None:
+    shutil.copyfile(ROOT / "tests" / "data" / "0.1.0" / "index.db", house.index)
+    new = house.path / "new.db"
+    tables = []
+    for path in (house.index, new):
+        store.IndexFile(path).close()
+        with closing(sqlite3.connect(path)) as db:
+            tables.append(db.execute("select name, sql from sqlite_schema order by name").fetchall())
+    assert tables[0] == tables[1]
+    reader = store.IndexReader(house.index)
+    found = {query: len(reader.page(Search(query), 0, 0, 0).entries) for query in ("m", "otion", "-m", "-x")}
+    reader.close()
+    assert found == {"m": 5, "otion": 5, "-m": 0, "-x": 5}
 
 
 async def test_tags(house: House) -> None:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailbell.event.convert import ConvertOptions, convert
+from mailbell.inbox import store
 from mailbell.inbox.projection import project
 from mailbell.inbox.query import COLUMNS, MAX_TERMS, compile_query
 from mailbell.inbox.store import IndexFile, IndexReader
@@ -121,6 +123,27 @@ def found(reader: IndexReader, query: str, zone: str = "UTC") -> set[str]:
         ("tür", {"tuer"}),
         ("ffen", {"tuer"}),
         ("TTERY", {"ups"}),
+        ("m", {"gate"}),
+        ("O", {"ups", "tuer"}),
+        ("é", set()),
+        ("门", {"logo"}),
+        ("subject:o", {"tuer"}),
+        ("subject:n", set()),
+        ("addressed:u", {"ups"}),
+        ("o from:x", {"tuer"}),
+        ("o subject:p is:read", {"ups"}),
+        ("-o", {"gate", "logo"}),
+        ("-p", {"gate", "tuer"}),
+        ("-subject:o", {"ups", "gate", "logo"}),
+        ("o -f", {"tuer"}),
+        ("-o -m", {"logo"}),
+        ("-o -subject:m", {"logo"}),
+        ("-o is:unread larger:2k", {"gate"}),
+        ("-is:read -m", {"logo", "tuer"}),
+        ("house.lan -power -offen -subject:motion", {"logo"}),
+        ('"on b"', {"ups"}),
+        ('"ttery n"', {"ups"}),
+        ('"wer f" -o', set()),
     ],
 )  # fmt: skip
 def test_what_is_found(reader: IndexReader, query: str, expected: set[str]) -> None:
@@ -145,7 +168,7 @@ def test_no_query_is_an_error_of_sql(reader: IndexReader, query: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "term", ['"a" ', "-a ", "subject:x ", "tag:x ", "門 ", "a" * 5000, '"' + "a b " * 900 + '"']
+    "term", ['"a" ', "-a ", "a -b ", "subject:x ", "tag:x ", "門 ", "a" * 5000, '"' + "a b " * 900 + '"']
 )
 def test_a_query_of_any_length_is_none_either(reader: IndexReader, term: str) -> None:
     found(reader, term * 300)
@@ -156,6 +179,25 @@ def test_values_never_become_sql(reader: IndexReader) -> None:
     for query in ("'; drop table mail; --", "tag:'\"", 'subject:"a\' OR 1=1"'):
         found(reader, query)
     assert len(reader.sequences(0, 10)) == len(MAILS)
+
+
+def test_no_more_is_read_than_the_page_needs(reader: IndexReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the mails with a word that must not be there, too."""
+    file = IndexFile(reader._path.with_name("many.db"))
+    rows = [project(n, convert(mail("odd" if n % 2 else "even"), ConvertOptions())) for n in range(1, 2001)]
+    file.add(rows, len(rows))
+    many = IndexReader(file.path)
+    monkeypatch.setattr(store, "COUNTED", 10)
+    for query in ("odd", "o", "-odd", "-o", "alarm -odd", "is:unread -o"):
+        steps: list[None] = []
+        many._connection.set_progress_handler(partial(steps.append, None), 1)
+        page = many.page(Search(query), 0, 5, 0)
+        many._connection.set_progress_handler(None, 0)
+        newest = 2000 if "-" in query else 1999
+        assert [each.sequence for each in page.entries] == list(range(newest, newest - 10, -2)), query
+        assert len(steps) < 2000, f"{query}: a step of SQLite for each mail, or more"
+    many.close()
+    file.close()
 
 
 def test_like_an_oracle(reader: IndexReader) -> None:

@@ -40,6 +40,7 @@ def test_parts_of_words(db: sqlite3.Connection) -> None:
     assert sorted(lookup.containing("tter") or ()) == ["batterie", "batteries", "battery"]
     assert lookup.containing("at") == [], "too short to be looked for inside"
     assert lookup.beginning("lo") == ["low"]
+    assert lookup.containing("l") == lookup.beginning("l") == ["l*"], "FTS5 has a list of these"
     assert lookup.ending("ery") == ["ery", "battery"]
     assert lookup.ending("ry") == ["ry"]
 
@@ -132,7 +133,10 @@ def test_like_a_look_at_every_word(
     before = vocabulary.MOST
     vocabulary.MOST = most
     try:
-        found = {each.sequence for each in reader.page(Search(f"{part}"), 0, 0, 0).entries}
+        found, others = (
+            {each.sequence for each in reader.page(Search(query), 0, 0, 0).entries}
+            for query in (part, f"-{part}")
+        )
     finally:
         vocabulary.MOST = before
         reader.close()
@@ -145,6 +149,7 @@ def test_like_a_look_at_every_word(
         begin |= {row.sequence} if any(word.startswith(sought) for word in words) else set()
         anywhere |= {row.sequence} if any(sought in word for word in words) else set()
     assert begin <= found <= anywhere
+    assert others == {row.sequence for row in rows} - found
     if len(sought) < 3 or sought.count("1") >= DIGITS:
         assert found == begin
     elif most == 500 and not any(word.count("1") > DIGITS for word in every):

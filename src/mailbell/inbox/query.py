@@ -67,9 +67,13 @@ class Words(Protocol):
 
 
 class Condition(msgspec.Struct):
-    """What a query comes to: an FTS5 expression ("": none) and conditions of SQL with their values."""
+    """What a query comes to: FTS5 expressions ("": none) and conditions of SQL with their values.
+
+    `without` is of the words that must not be there, where there is no `match` that says it.
+    """
 
     match: str = ""
+    without: str = ""
     where: list[str] = []
     values: list[object] = []
 
@@ -83,6 +87,7 @@ def compile_query(search: Search, words: Words) -> Condition:
     """Translate a query, for mails that have these words."""
     condition = Condition()
     matches: list[str] = []
+    excluded: list[str] = []
     text = _NO_TEXT.sub(" ", search.text[:MAX_TEXT])
     for signs, field, quoted, bare in _TERM.findall(text)[:MAX_TERMS]:
         negated = bool(len(signs) % 2)
@@ -94,14 +99,13 @@ def compile_query(search: Search, words: Words) -> Condition:
             condition.values += values
             continue
         phrase = _phrase(field, value, words)
-        if phrase and not negated:
-            matches.append(phrase)
-        elif phrase:
-            condition.where.append("mail.sequence not in (select rowid from words where words match ?)")
-            condition.values.append(phrase)
+        if phrase:
+            (excluded if negated else matches).append(phrase)
         elif value.strip():
             condition.where.append(NOTHING)
-    condition.match = " AND ".join(matches)
+    condition.match, condition.without = " AND ".join(matches), " OR ".join(excluded)
+    if matches and excluded:
+        condition.match, condition.without = f"({condition.match}) NOT ({condition.without})", ""
     return condition
 
 

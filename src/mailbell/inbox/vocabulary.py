@@ -1,8 +1,9 @@
 """The words of all mails, so that a part of a word finds those that have it: `attery` finds `battery`.
 
-FTS5 finds whole words fast. Words that begin so it gathers from all mails first, and parts of words it does
-not find at all; so a part is looked up here, among the different words that there are, and FTS5 is asked for
-these. They are few beside the mails: most words of a new mail were in one before.
+FTS5 finds whole words fast, and those that begin with a letter, of which it keeps lists (store.SCHEMA). Words
+that begin with more it gathers from all mails first, and parts of words it does not find at all; so a part is
+looked up here, among the different words that there are, and FTS5 is asked for these. They are few beside the
+mails: most words of a new mail were in one before.
 
 `word` has every word, for those that begin so; `part` those that people read, by trigrams, for those that
 have it inside. Numbers and identifiers would be new words in every mail: of one with more than four digits
@@ -122,7 +123,7 @@ class Lookup:
 
     def beginning(self, part: str) -> list[str] | None:
         """The words that begin so."""
-        if _MANY.match(part) or len(part) >= LONGEST:
+        if len(part) == 1 or len(part) >= LONGEST or _MANY.match(part):
             return [f"{part}*"]
         rows = self._connection.execute(
             "select word from word where word >= ? and word < ? limit ?", (part, part + LAST, MOST + 1)
