@@ -7,7 +7,7 @@ import pytest
 from mailbell.journal import consumers
 from mailbell.journal.base import Claim
 from tests.journal.conformance import append, fetch_all, sequences
-from tests.journal.engines import SqliteEngine
+from tests.journal.engines import SqliteEngine, writer
 
 
 async def test_an_unanswered_claim_does_not_make_a_kill_repeat_everything(
@@ -80,6 +80,53 @@ async def test_what_waits_or_is_parked_beyond_an_unanswered_one_survives_a_kill(
         await left.elapse(11)
         (again,) = await fetch_all(consumer, left)
         assert (again.sequence, again.attempt) == (3, 2)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_what_was_answered_beyond_the_floor_does_not_come_as_new_when_the_floor_passes_it(
+    engine: SqliteEngine, tmp_path: Path, ordered: bool
+) -> None:
+    """One at a time: after the first, the next to look at was one that the floor had passed meanwhile."""
+    async with engine.opened() as journal:
+        consumer = await journal.consumer("a")
+        await append(journal, 4)
+        _, second, third, _ = await fetch_all(consumer, engine)
+        consumer.park(second, "no")
+        consumer.retry(third, engine.clock.time() + 10, "busy")
+        assert len(await consumer.parked()) == 1
+        left = engine.copy(tmp_path / "left")
+    async with left.opened() as journal:
+        consumer = await journal.consumer("a")
+        (claim,) = await consumer.fetch(1, ordered=ordered)
+        assert claim == Claim(1)
+        await left.elapse(11)
+        consumer.ack(claim)
+        assert consumer.position == 3
+        (again,) = await consumer.fetch(1, ordered=ordered)
+        assert (again.sequence, again.attempt) == (3, 2)
+        consumer.ack(again)
+        assert await fetch_all(consumer, left, ordered) == [Claim(4)]
+
+
+async def test_what_waits_just_behind_removed_mail_is_not_new_too(
+    engine: SqliteEngine, tmp_path: Path
+) -> None:
+    """The mail before it went while its consumer was not served."""
+    async with engine.opened() as journal:
+        consumer = await journal.consumer("a")
+        await append(journal, 3)
+        first, *others = await fetch_all(consumer, engine)
+        for claim in others:
+            consumer.retry(claim, engine.clock.time() + 10, "busy")
+        await consumer.parked()
+        left = engine.copy(tmp_path / "left")
+    async with left.opened() as journal:
+        await writer(journal).remove([first.sequence])
+        consumer = await journal.consumer("a")
+        assert (consumer.position, consumer.lag) == (3, 2)
+        assert await fetch_all(consumer, left) == []
+        await left.elapse(11)
+        assert [(each.sequence, each.attempt) for each in await consumer.fetch(5)] == [(2, 2), (3, 2)]
 
 
 async def test_any_text_is_a_reason(engine: SqliteEngine) -> None:

@@ -268,8 +268,12 @@ class JournalMachine(RuleBasedStateMachine):
             model.unsaved.clear()
         self.reopened()
 
-    @rule()
-    def kill(self) -> None:
+    @rule(written=st.booleans())
+    def kill(self, written: bool) -> None:
+        """At any moment, or just when all is written: then next to nothing may be done again."""
+        if written:
+            self.run(self.consumers["a"].parked())
+            self.saved()
         self.kills += 1
         left = self.engine.copy(self.folder / str(self.kills))
         self.run(self.journal.close())

@@ -34,10 +34,11 @@ class SqliteConsumer:
     """Theory of operation.
 
     Every sequence up to `_floor` has been passed: settled, or in `_waiting`. Those passed beyond it, out of
-    order, are in `_ahead` until the floor reaches them. New events are claimed from `_next` on. An event that
-    is retried, released or replayed moves to `_waiting` (and its table), so that it holds nothing up, and
-    stays there, claimed or not, until it is settled. `_agenda` is a heap of those that are not claimed, by
-    when they are due; an entry whose event has moved on meanwhile is skipped.
+    order, are in `_ahead` until the floor reaches them. New events are claimed from `_next` on, which is
+    always beyond the floor. An event that is retried, released or replayed moves to `_waiting` (and its
+    table), so that it holds nothing up, and stays there, claimed or not, until it is settled. `_agenda` is a
+    heap of those that are not claimed, by when they are due; an entry whose event has moved on meanwhile is
+    skipped.
     """
 
     def __init__(
@@ -296,6 +297,7 @@ class SqliteConsumer:
             self._floor += 1
             self._ahead.remove(self._floor)
         if self._floor != before:
+            self._next = max(self._next, self._floor + 1)  # these are in `_ahead` no more
             self._positions.move(self.name, self._floor)
 
     def _pass_unanswered(self) -> None:
