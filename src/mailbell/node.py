@@ -28,9 +28,9 @@ async def open_receiving(settings: ServiceSettings, folder: DataFolder, clock: C
     """All of the journal that receiving needs. StartupError."""
     if settings.journal.engine == "sqlite":
         return await Writer.open(folder, clock)
-    from mailbell import cluster
+    from mailbell.journal.publisher import Publisher
 
-    return await cluster.open_receiving(settings, clock)
+    return await Publisher.open(settings.journal, clock)
 
 
 async def open_delivering(

@@ -14,7 +14,7 @@ from mailbell.clock import SystemClock
 from mailbell.errors import JournalFull, JournalUnavailable, StartupError
 from mailbell.journal import publisher, stream
 from mailbell.journal.base import Consumer
-from mailbell.journal.jetstream import JetStreamJournal, open_publisher
+from mailbell.journal.jetstream import JetStreamJournal
 from mailbell.journal.publisher import Publisher
 from mailbell.journal.stream import DUPLICATE_WINDOW
 from mailbell.lease.jetstream import JetStreamLease
@@ -66,7 +66,7 @@ async def until(condition: Callable[[], bool]) -> None:
 @asynccontextmanager
 async def receiving(engine: JetStreamEngine, **settings: Any) -> AsyncIterator[Publisher]:
     """A node that has listened to the others for long enough."""
-    made = await open_publisher(
+    made = await Publisher.open(
         msgspec.structs.replace(engine.settings, **settings), engine.clock, patience=3.0
     )
     engine.clock.turn(DUPLICATE_WINDOW + 1)
@@ -157,7 +157,7 @@ async def test_a_server_that_hangs_is_trouble_though_nobody_sends(
     monkeypatch.setattr(publisher, "LOOK_EVERY", 0.1)
     monkeypatch.setattr(publisher, "TRY", 0.3)
     async with running(tmp_path) as server:
-        made = await open_publisher(JetStreamEngine(server.url).settings, SystemClock(), patience=3.0)
+        made = await Publisher.open(JetStreamEngine(server.url).settings, SystemClock(), patience=3.0)
         assert made.trouble is None
         await server.hang()
         await until(lambda: made.trouble is not None)
@@ -387,9 +387,7 @@ async def test_a_stream_that_will_not_do(engine: JetStreamEngine) -> None:
 
 @asynccontextmanager
 async def linked(engine: JetStreamEngine) -> AsyncIterator[JetStream]:
-    from mailbell.journal.jetstream import connect
-
-    link = await connect("test", engine.settings, 1.0)
+    link = await stream.connect("test", engine.settings, 1.0)
     try:
         yield JetStream(link)
     finally:
