@@ -11,7 +11,7 @@ from mailbell.delivery.activity import Activity
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.sqlite import SqliteJournal
 from mailbell.journal.writer import Writer, Writing
-from mailbell.lease.single import Single
+from mailbell.lease.base import Single
 from mailbell.settings import ServiceSettings
 
 if TYPE_CHECKING:

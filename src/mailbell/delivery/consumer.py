@@ -12,10 +12,9 @@ from mailbell.clock import Clock
 from mailbell.delivery.alignment import Alignment
 from mailbell.delivery.feed import Feed
 from mailbell.delivery.monitor import Watermark
-from mailbell.delivery.recent import Recent
 from mailbell.delivery.schedule import Again, Hold, Park, Settle, decide
 from mailbell.delivery.selection import NO_MATCH, Selection, Skip
-from mailbell.delivery.tally import Tally
+from mailbell.delivery.tally import Recent, Tally
 from mailbell.errors import JournalUnavailable, MailGone, SinkUnavailable
 from mailbell.event.convert import Converted
 from mailbell.journal.base import Claim, Consumer, Fate

@@ -11,8 +11,8 @@ from mailbell.delivery.alignment import Alignment
 from mailbell.delivery.consumer import Delivery
 from mailbell.delivery.feed import Feed
 from mailbell.delivery.keep import keep_running
-from mailbell.delivery.latency import percentiles
 from mailbell.delivery.monitor import Watermark
+from mailbell.delivery.tally import percentiles
 from mailbell.journal.base import Journal
 from mailbell.scripting.state import IoState
 from mailbell.settings import SinkSettings
@@ -48,7 +48,6 @@ class Deliveries(Mapping[str, Delivery]):
         self._clock = clock
         self._state = state
         self._behind = behind
-        self._activity = activity
         self._changing = asyncio.Lock()
         state.active = activity.active
         state.until = lambda: activity.lease.until
