@@ -11,8 +11,8 @@ from mailbell.delivery.alignment import Alignment
 from mailbell.delivery.consumer import Delivery
 from mailbell.delivery.feed import Feed
 from mailbell.delivery.keep import keep_running
+from mailbell.delivery.latency import percentiles
 from mailbell.delivery.monitor import Watermark
-from mailbell.delivery.tally import percentiles
 from mailbell.journal.base import Journal
 from mailbell.scripting.state import IoState
 from mailbell.settings import SinkSettings

@@ -1,10 +1,10 @@
-"""The histogram of a tally, against the numbers themselves."""
+"""The histogram, against the numbers themselves."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailbell.delivery.tally import Latency, percentiles
+from mailbell.delivery.latency import Latency, percentiles
 
 
 def test_nothing_counted() -> None:
