@@ -18,7 +18,6 @@ import msgspec
 
 from mailbell import __version__, node
 from mailbell.clock import Clock
-from mailbell.config import effective
 from mailbell.delivery.activity import Activity
 from mailbell.delivery.alignment import Alignment
 from mailbell.delivery.consumer import Delivery
@@ -32,6 +31,7 @@ from mailbell.event.convert import Converted, ConvertOptions
 from mailbell.inbox.index import Inbox
 from mailbell.journal.base import Consumer
 from mailbell.journal.sqlite import SqliteJournal
+from mailbell.masking import effective
 from mailbell.reception import Reception
 from mailbell.scripting.state import IoState
 from mailbell.server.ioserver import hostname
