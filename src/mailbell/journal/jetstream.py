@@ -11,17 +11,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from typing import Protocol, Self
 
-from mailbell.clock import Clock, SystemClock
+from mailbell.clock import Clock
 from mailbell.errors import JournalError, JournalUnavailable, MailGone
 from mailbell.journal import stream
 from mailbell.journal.base import Appender
 from mailbell.journal.large import Large
-from mailbell.journal.publisher import Publisher
 from mailbell.journal.recent import Recent
 from mailbell.journal.shared import SharedConsumer
 from mailbell.journal.stream import START_PATIENCE, Layout
@@ -73,7 +72,7 @@ class JetStreamJournal:
         term: Term,
         info: StreamInfo,
     ) -> None:
-        """For `open` and `beside`. `term` tells the lease that is held: without, nothing shared comes."""
+        """For `beside`. `term` tells the lease that is held: without, nothing shared comes."""
         self.link = link
         self.layout = layout
         self.broken: JournalUnavailable | None = None
@@ -96,33 +95,7 @@ class JetStreamJournal:
         self._reading: dict[int, asyncio.Task[Mail]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.all_is_new = False
-        self.ends_with = AsyncExitStack()
-        """What is closed after the journal."""
         self._closed = False
-
-    @classmethod
-    async def open(
-        cls,
-        settings: JournalSettings,
-        clock: Clock | None = None,
-        *,
-        node: str = "node",
-        lease: float = 10.0,
-        term: Term = lambda: 1,
-        patience: float = START_PATIENCE,
-    ) -> Self:
-        """Both halves, over connections of their own. StartupError when servers or stream won't do."""
-        clock = clock or SystemClock()
-        async with AsyncExitStack() as stack:
-            publisher = await Publisher.open(settings, clock, patience)
-            stack.push_async_callback(publisher.close)
-            link = await stream.connect("journal", settings, patience)
-            stack.push_async_callback(link.stop)
-            journal = await cls.beside(
-                publisher, link, settings, clock, node=node, lease=lease, term=term, patience=patience
-            )
-            journal.ends_with = stack.pop_all()
-        return journal
 
     @classmethod
     async def beside(
@@ -263,7 +236,6 @@ class JetStreamJournal:
             task.cancel()
         await asyncio.wait(self._tasks)
         await asyncio.gather(*(consumer.close() for consumer in self._consumers.values()))
-        await self.ends_with.aclose()
 
     async def _make(self, name: str, own: bool) -> SharedConsumer:
         durable = self._own(name) if own else name
