@@ -1,15 +1,11 @@
-"""What a delivery has come to since the start: plain numbers, and how the last events were settled."""
+"""What a delivery has come to since the start, as plain numbers."""
 
 import math
-from collections import OrderedDict
 
 from mailbell.delivery.latency import Latency
-from mailbell.journal.base import Fate
 from mailbell.minutes import Minutes
 
 MINUTE = 60.0
-KEEP = 4096
-"""Events whose end is remembered."""
 
 
 class Tally:
@@ -48,22 +44,3 @@ class Tally:
     def rate(self, now: float) -> float:
         """Events a second; the older they are, the less they weigh."""
         return self._rate * math.exp((self._at - now) / MINUTE)
-
-
-class Recent:
-    """Sequence → Fate of what was settled, the last ones: what the consumer does not keep."""
-
-    def __init__(self, keep: int = KEEP) -> None:
-        self._keep = keep
-        self._fates: OrderedDict[int, Fate] = OrderedDict()
-
-    def note(self, sequence: int, fate: Fate) -> None:
-        """Remember; what is known of an earlier time is replaced."""
-        self._fates[sequence] = fate
-        self._fates.move_to_end(sequence)
-        if len(self._fates) > self._keep:
-            self._fates.popitem(last=False)
-
-    def get(self, sequence: int) -> Fate | None:
-        """How it was settled, if that is still known."""
-        return self._fates.get(sequence)

@@ -7,11 +7,10 @@ given to us ─▶ fresh ──▶ claimed ─┬─▶ settled
 ```
 """
 
-from collections import OrderedDict
-
 import msgspec
 
 from mailbell.journal.base import Claim
+from mailbell.newest import Newest
 
 REMEMBERED = 10_000
 """How many settled events are remembered, should the server not have heard of it."""
@@ -46,7 +45,7 @@ class Hands:
         """How many events other nodes have in hand."""
         self._void: set[int] = set()
         """Claimed in an earlier term, and not answered yet."""
-        self._settled: OrderedDict[Key, None] = OrderedDict()
+        self._settled: Newest[Key, None] = Newest(REMEMBERED)
 
     def __repr__(self) -> str:
         return f"<Hands, {len(self.fresh)} fresh, {len(self.claimed)} claimed>"
@@ -107,8 +106,6 @@ class Hands:
     def settle(self, hand: Hand) -> None:
         """It is settled, and the server is about to hear of it."""
         self._settled[hand.key] = None
-        while len(self._settled) > REMEMBERED:
-            self._settled.popitem(last=False)
 
     def is_settled(self, hand: Hand) -> bool:
         """Whether it was settled before, and the server has not heard of it."""
