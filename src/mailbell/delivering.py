@@ -28,6 +28,7 @@ from mailbell.delivery.monitor import EVERYTHING, Monitor, Watermark
 from mailbell.delivery.pace import Pace
 from mailbell.errors import InboxUnavailable, JournalUnavailable, ListenError, MailbellError, SinkUnavailable
 from mailbell.event.convert import Converted, ConvertOptions
+from mailbell.event.date import moment_of
 from mailbell.inbox.index import Inbox
 from mailbell.journal.base import Consumer
 from mailbell.journal.sqlite import SqliteJournal
@@ -208,7 +209,6 @@ class Delivering:
     def _engine(self) -> "Engine":
         """What delivers, for the API."""
         from mailbell.web.ports import Availability, Engine
-        from mailbell.web.times import moment_of
 
         async def availability() -> Availability:
             found = self.activity.lease.standing

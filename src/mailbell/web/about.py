@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from mailbell.event.date import moment_of
 from mailbell.event.schema import json_schema
 from mailbell.minutes import HOUR
 from mailbell.reception import IoServerStatus
 from mailbell.web.ports import Availability, Engine
 from mailbell.web.routing import Route, reply
 from mailbell.web.sinks import Status, status_of
-from mailbell.web.times import moment_of
 
 
 class JournalStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,9 +8,9 @@ import msgspec
 
 from mailbell.event import schema
 from mailbell.event.convert import Converted
+from mailbell.event.date import moment
 from mailbell.mailbox import Change, Counts, Deleted, Entry, Page, Pruned, Truncated, Updated, is_inline
 from mailbell.web.ports import Mark
-from mailbell.web.times import moment
 
 _NAMES = {
     "id": "ID", "ids": "IDs", "message_id": "MessageID", "html": "HTML", "part_id": "PartID",
