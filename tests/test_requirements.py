@@ -37,7 +37,7 @@ def test_every_requirement_is_pinned_and_hashed(lock: Path) -> None:
     requirements = lock.read_text().replace("\\\n", " ").splitlines()
     assert requirements
     for requirement in requirements:
-        assert re.fullmatch(r"[a-z0-9-]+==[\w.]+( ; [^/@]+?)?( +--hash=sha256:[0-9a-f]{64})+", requirement)
+        assert re.fullmatch(r"[a-z0-9-]+==[\w.!]+( ; [^/@]+?)?( +--hash=sha256:[0-9a-f]{64})+", requirement)
 
 
 @pytest.mark.parametrize(("folder", "lock"), [("src", "run.txt"), ("tests", "test.txt")])

@@ -17,7 +17,7 @@ from mailbell.link import Link
 from mailbell.log import Log
 from mailbell.loops import loop_factory
 from mailbell.mail import Mail
-from mailbell.reception import IoServerStatus, Session
+from mailbell.reception import Figures, IoServerStatus, Session
 from mailbell.settings import ChaosRule, ChaosSettings, ServiceSettings
 
 NICENESS = 10
@@ -33,6 +33,11 @@ class RemoteReception:
     async def ioservers(self) -> Sequence[IoServerStatus]:
         """How each I/O server is doing."""
         found: Sequence[IoServerStatus] = await self._link.call("ioservers")
+        return found
+
+    async def figures(self) -> Figures:
+        """What there is to measure of the process."""
+        found: Figures = await self._link.call("figures")
         return found
 
     async def trouble(self) -> str | None:

@@ -128,6 +128,7 @@ class DeliveringProcess:
             "append": writer.append,
             "ha_active": it.ha_active,
             "ioservers": it.ioservers,
+            "figures": it.figures,
             "trouble": it.trouble,
             "sessions": lambda limit, failed: it.sessions(limit, failed=failed),
             "session": it.session,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -16,7 +17,7 @@ from mailbell.errors import ListenError
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.writer import Writer
 from mailbell.login.users import Authenticator, Users
-from mailbell.reception import IoServerStatus, Session
+from mailbell.reception import Figures, IoServerStatus, Session
 from mailbell.server.ioserver import IoServer, hostname
 from mailbell.server.memory import Budget
 from mailbell.server.tls import TlsContext, certificate_of
@@ -126,11 +127,17 @@ class Receiving:
                 id=each.id,
                 listening=each.addresses,
                 port=each.port,
+                slots=each.slots.limit,
                 served=each.slots.taken,
                 waiting=each.slots.waiting,
+                counts=self.transcripts.counts[each.id],
             )
             for each in self.servers.values()
         ]
+
+    async def figures(self) -> Figures:
+        """What there is to measure of the process."""
+        return Figures(process=os.getpid(), appends=self.writer.appends)
 
     async def trouble(self) -> str | None:
         """Why no mail is taken at present; None: it is."""

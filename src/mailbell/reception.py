@@ -8,17 +8,42 @@ from typing import Protocol
 
 import msgspec
 
+from mailbell.histogram import Histogram
 from mailbell.settings import ChaosRule, ChaosSettings
 
 
+class Counts(msgspec.Struct, kw_only=True):
+    """What an I/O server has done since the start.
+
+    `mails` were taken, of so many `octets`. Connections that have ended: `with_mail` brought some, `refused`
+    brought none and were refused something, `without` just went. `refusals`: replies of 400 and up, by code.
+    """
+
+    mails: int = 0
+    octets: int = 0
+    with_mail: int = 0
+    refused: int = 0
+    without: int = 0
+    refusals: dict[int, int] = {}
+
+
 class IoServerStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """An I/O server; `listening` is for people; `served` and `waiting` are connections."""
+    """An I/O server; `listening` is for people; `served` of `slots`, and `waiting`, are connections."""
 
     id: str
     listening: list[str]
     port: int
+    slots: int
     served: int
     waiting: int
+    counts: Counts
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """Of the receiving process: its number, and how long mails took from append to commit."""
+
+    process: int
+    appends: Histogram
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -56,6 +81,10 @@ class Reception(Protocol):
 
     async def ioservers(self) -> Sequence[IoServerStatus]:
         """How each I/O server is doing."""
+        ...
+
+    async def figures(self) -> Figures:
+        """What there is to measure of the process."""
         ...
 
     async def trouble(self) -> str | None:

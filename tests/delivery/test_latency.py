@@ -22,6 +22,15 @@ def test_a_percentile_is_near_the_truth(seconds: list[float], share: float) -> N
     assert found[0] == pytest.approx(true, rel=0.06, abs=0.006)
 
 
+def test_a_clock_that_was_set_back_takes_nothing_off_the_total() -> None:
+    latency = Latency()
+    latency.add(0.0, 2.0)
+    latency.add(0.0, -3600.0)
+    latency.add(60.0 * 200, 2.0)
+    assert latency.total.seconds == pytest.approx(4.0, abs=1e-3)
+    assert sum(latency.total.counts) == 3
+
+
 def test_what_is_older_than_an_hour_is_forgotten() -> None:
     latency = Latency()
     latency.add(0.0, 1.0)

@@ -112,6 +112,24 @@ async def test_a_mail_without_its_answer_is_one_mail_on_another_node(
         assert [len((await journal.read(sequence)).raw) for sequence in (2, 3, 4, 5)] == [3, 3, 3e6, 3e6]
 
 
+async def test_the_time_from_append_to_the_answer_is_counted(
+    engine: JetStreamEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with engine.opened(), receiving(engine) as made:
+        stored = made._stored
+
+        async def slowly(*args: Any) -> Any:
+            engine.clock.turn(0.2)
+            return await stored(*args)
+
+        monkeypatch.setattr(made, "_stored", slowly)
+        await made.append(mail(b"one"))
+        await made.append(mail(b"two"))
+        assert dict(made.appends.up_to())[0.1] == 0
+        assert dict(made.appends.up_to())[0.25] == 2
+        assert made.appends.seconds == pytest.approx(0.4)
+
+
 async def test_a_stream_that_is_full_is_full(engine: JetStreamEngine) -> None:
     async with engine.opened() as journal:
         config = engine_layout(engine)[0] | {"max_msgs": 2}

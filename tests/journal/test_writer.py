@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from mailbell.errors import JournalUnavailable
 from mailbell.journal import writer
 from mailbell.journal.mails import MailWriter, Row
-from mailbell.journal.writer import AWAKE, QUICK, SLOW_SHARE, Tempo
+from mailbell.journal.writer import AWAKE, QUICK, SLOW_SHARE, Tempo, Writer
 from tests.journal.conformance import mail
 from tests.journal.engines import SqliteEngine
 
@@ -74,6 +75,35 @@ async def test_no_commit_on_the_loop_while_the_thread_has_the_connection(
         assert await appending == 2
         await removing
     assert places == [False, False]
+
+
+async def test_the_time_from_append_to_commit_is_counted(
+    engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each mail, what it waited for the commit before its own included; not of one that is refused."""
+    insert = MailWriter.insert
+
+    def slowly(self: MailWriter, first: int, rows: Sequence[Row]) -> None:
+        engine.clock.turn(0.2)
+        insert(self, first, rows)
+
+    monkeypatch.setattr(MailWriter, "insert", slowly)
+    monkeypatch.setattr(writer, "GROUP", 2)
+    async with engine.opened() as journal:
+        await asyncio.gather(*(journal.append(mail()) for _ in range(3)))
+        monkeypatch.setattr(MailWriter, "insert", broken)
+        with pytest.raises(JournalUnavailable):
+            await journal.append(mail())
+        assert isinstance(journal._writing, Writer)
+        appends = journal._writing.appends
+    assert [(bound, count) for bound, count in appends.up_to() if bound in (0.1, 0.25, 0.5, 10)] == [
+        (0.1, 0), (0.25, 2), (0.5, 3), (10, 3),
+    ]  # fmt: skip
+    assert appends.seconds == pytest.approx(0.2 + 0.2 + 0.4)
+
+
+def broken(self: MailWriter, first: int, rows: Sequence[Row]) -> None:
+    raise JournalUnavailable("the disk is gone")
 
 
 async def test_the_wal_is_checkpointed_now_and_then(

@@ -1,6 +1,7 @@
 """Transcripts: bounded, newest first, the failed ones not hidden by the others."""
 
 from mailbell.clock import SystemClock
+from mailbell.reception import Counts
 from mailbell.server.transcript import KEEP_LINES, KEEP_TEXT, Transcripts
 from mailbell.smtp.replies import Reply
 
@@ -31,6 +32,23 @@ def test_a_connection_without_mail_has_failed() -> None:
     transcripts.end(with_mail, "QUIT")
     transcripts.end(without, "cut")
     assert [with_mail.failed, without.failed, still_open.failed] == [False, True, False]
+
+
+def test_each_io_server_has_its_counts() -> None:
+    transcripts = Transcripts(SystemClock())
+    for octets, code in ((100, 250), (20, 452), (0, 535), (0, 535), (0, 221)):
+        transcript = transcripts.begin("smtp", "127.0.0.1", 1)
+        if octets:
+            transcript.took(octets)
+            transcript.took(octets)
+        transcript.record(">", Reply(code, "", "text"))
+        transcript.record("<", "550 says the client")
+        transcripts.end(transcript, "QUIT")
+    transcripts.begin("other", "127.0.0.1", 1)
+    assert transcripts.counts["smtp"] == Counts(
+        mails=4, octets=240, with_mail=2, refused=2, without=1, refusals={452: 1, 535: 2}
+    )
+    assert transcripts.counts["other"] == Counts()
 
 
 def test_the_last_refusal_of_a_connection_that_failed_is_told() -> None:

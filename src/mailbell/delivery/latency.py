@@ -1,9 +1,10 @@
-"""How long deliveries took, over the last hour: a histogram for each minute, so that it costs no memory."""
+"""How long deliveries took. Over the last hour: a histogram for each minute, so that it costs no memory."""
 
 import math
 from collections import Counter
 from collections.abc import Iterable
 
+from mailbell.histogram import Histogram
 from mailbell.minutes import HOUR
 
 STEPS = 8
@@ -15,6 +16,8 @@ class Latency:
 
     def __init__(self) -> None:
         self._minutes: dict[int, Counter[int]] = {}
+        self.total = Histogram()
+        """Since the start."""
 
     def add(self, now: float, seconds: float) -> None:
         """Count one."""
@@ -23,8 +26,9 @@ class Latency:
             self._minutes[minute] = Counter()
             for old in [each for each in self._minutes if each <= minute - HOUR]:
                 del self._minutes[old]
-        milliseconds = max(seconds * 1000, 0.01)
-        self._minutes[minute][round(math.log2(milliseconds) * STEPS)] += 1
+        seconds = max(seconds, 1e-5)  # a wall clock that was set back
+        self._minutes[minute][round(math.log2(seconds * 1000) * STEPS)] += 1
+        self.total.add(seconds)
 
     def buckets(self, now: float) -> Counter[int]:
         """What was counted in the last hour."""

@@ -9,6 +9,7 @@ from nats.aio.msg import Msg
 
 from mailbell.clock import Clock
 from mailbell.errors import JournalError, JournalFull, JournalUnavailable
+from mailbell.histogram import Histogram
 from mailbell.journal.health import Health
 from mailbell.journal.large import Large
 from mailbell.journal.repeats import Repeats
@@ -50,6 +51,9 @@ class Publisher:
         self._ill: JournalUnavailable | None = None
         self._looking: asyncio.Task[None] | None = None
         self._max_payload = 0
+        self._clock = clock
+        self.appends = Histogram()
+        """How long mails took from append to the servers' answer."""
         self.last_sequence = last
         self.stored: Callable[[int], None] = lambda _: None
         """Called after each append with the newest sequence."""
@@ -105,6 +109,7 @@ class Publisher:
         await self._link.stop()
 
     async def _append(self, mail: Mail) -> int:
+        began = self._clock.monotonic()
         print_, id_ = self._repeats.begin(mail)
         try:
             ack = await self._stored(mail, id_)
@@ -115,6 +120,7 @@ class Publisher:
         except BaseException:
             self._repeats.failed(print_, id_)
             raise
+        self.appends.add(self._clock.monotonic() - began)
         self._health.worked()
         self._repeats.stored(print_)
         await self._announce(print_)

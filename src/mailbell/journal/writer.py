@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from mailbell.clock import Clock, SystemClock
 from mailbell.errors import JournalError, JournalUnavailable
+from mailbell.histogram import Histogram
 from mailbell.journal.files import in_use
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.health import Health, room
@@ -86,8 +87,9 @@ class Writing(Protocol):
 
 
 class Append(NamedTuple):
-    """A mail that waits for its commit."""
+    """A mail that waits for its commit, since this second of the clock."""
 
+    since: float
     octets: int
     row: Row
     answer: asyncio.Future[int]
@@ -127,6 +129,8 @@ class Writer:
         self._committing: asyncio.Task[None] | None = None
         self._since_checkpoint = 0
         self._closed = False
+        self.appends = Histogram()
+        """How long mails took from append to commit."""
         self.stored: Stored = lambda _: None
 
     @classmethod
@@ -152,6 +156,7 @@ class Writer:
         """Store the mail; its sequence once it is on stable storage."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[int] = loop.create_future()
+        now = self._clock.monotonic()
         try:
             if self._closed:
                 raise JournalUnavailable("the journal is closed")
@@ -161,7 +166,7 @@ class Writer:
         except JournalUnavailable as error:
             answer.set_exception(error)
         else:
-            self._queue.append(Append(len(mail.raw), row, answer))
+            self._queue.append(Append(now, len(mail.raw), row, answer))
             if self._committing is None:
                 self._committing = loop.create_task(self._commit_all())
         return answer
@@ -227,7 +232,9 @@ class Writer:
             self._tempo.took(now - began, now)
 
     def _accept(self, group: Sequence[Append], first: int) -> None:
+        now, took = self._clock.monotonic(), self.appends.add
         for sequence, each in enumerate(group, first):
+            took(now - each.since)
             if not each.answer.done():  # cancelled: the client has gone, its mail stays
                 each.answer.set_result(sequence)
         self.stored(self._last)

@@ -284,7 +284,7 @@ class Connection(asyncio.Protocol):
         """What the client is told of its mail."""
         match error:
             case None:
-                self.client.transcript.mails += 1
+                self.client.transcript.took(len(mail.raw))
                 return Reply(250, "2.0.0", f"OK {mail.id}")
             case Refused():
                 return error.reply

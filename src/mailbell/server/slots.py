@@ -23,7 +23,7 @@ class Slots:
     """
 
     def __init__(self, limit: int, queue_length: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._queue_length = queue_length
         self._waiting: OrderedDict[str, deque[Client]] = OrderedDict()  # the next source first
         self.taken = 0
@@ -37,7 +37,7 @@ class Slots:
 
     def enter(self, client: Client) -> bool:
         """Serve the client now or let it wait; False when the queue is full as well."""
-        if self.taken < self._limit:
+        if self.taken < self.limit:
             self.taken += 1
             client.serve()
         elif self.waiting < self._queue_length:
@@ -59,7 +59,7 @@ class Slots:
     def leave(self) -> None:
         """A served client has gone; the next one is served."""
         self.taken -= 1
-        if self._waiting and self.taken < self._limit:
+        if self._waiting and self.taken < self.limit:
             ip, queue = self._waiting.popitem(last=False)
             client = queue.popleft()
             if queue:

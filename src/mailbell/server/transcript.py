@@ -3,13 +3,13 @@
 Kept in memory. They are what an integrator reads when a device just says *failed*.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from operator import attrgetter
 
 from mailbell.clock import Clock
 from mailbell.minutes import Minutes
-from mailbell.reception import Line, Session
+from mailbell.reception import Counts, Line, Session
 from mailbell.smtp.events import Said, shown
 from mailbell.smtp.replies import Reply
 
@@ -29,6 +29,7 @@ class Transcript:
 
     __slots__ = (
         "_began",
+        "_counts",
         "_entries",
         "_now",
         "ended_at",
@@ -43,7 +44,8 @@ class Transcript:
         "tls",
     )
 
-    def __init__(self, id_: int, ioserver: str, ip: str, port: int, clock: Clock) -> None:
+    def __init__(self, id_: int, ioserver: str, ip: str, port: int, clock: Clock, counts: Counts) -> None:
+        """`counts`: those of the I/O server, to which it adds what it sees."""
         self.id = id_
         self.ioserver = ioserver
         self.ip = ip
@@ -54,6 +56,7 @@ class Transcript:
         self.mails = 0
         self.outcome = ""
         self.recorded = 0
+        self._counts = counts
         self._entries: deque[tuple[float, str, Said]] = deque(maxlen=KEEP_LINES)
         self._now = clock.monotonic
         self._began = clock.monotonic()
@@ -61,9 +64,18 @@ class Transcript:
     def record(self, mark: str, said: Said) -> None:
         """Write it down. Control characters are as they came: who shows it has to escape them."""
         self.recorded += 1
-        if not isinstance(said, Reply) and len(said) > KEEP_TEXT:
+        if isinstance(said, Reply):
+            if said.code >= 400:
+                self._counts.refusals[said.code] = self._counts.refusals.get(said.code, 0) + 1
+        elif len(said) > KEEP_TEXT:
             said = shown(said[:KEEP_TEXT])[0] + "…"
         self._entries.append((self._now(), mark, said))
+
+    def took(self, octets: int) -> None:
+        """A mail was taken."""
+        self.mails += 1
+        self._counts.mails += 1
+        self._counts.octets += octets
 
     @property
     def lines(self) -> list[Line]:
@@ -119,10 +131,12 @@ class Transcripts:
         self._next = 1
         self.refused = Minutes()
         """Connections that brought no mail."""
+        self.counts: defaultdict[str, Counts] = defaultdict(Counts)
+        """By I/O server."""
 
     def begin(self, ioserver: str, ip: str, port: int) -> Transcript:
         """Open a transcript for a new connection."""
-        transcript = Transcript(self._next, ioserver, ip, port, self._clock)
+        transcript = Transcript(self._next, ioserver, ip, port, self._clock, self.counts[ioserver])
         self._open[transcript.id] = transcript
         self._next += 1
         return transcript
@@ -131,10 +145,18 @@ class Transcripts:
         """Close it, with the sentence why the connection ended."""
         transcript.ended_at = self._clock.time()
         transcript.outcome = outcome
-        (self._failed if transcript.failed else self._good).append(transcript)
-        if transcript.failed:
-            self.refused.add(self._clock.monotonic())
         self._open.pop(transcript.id, None)
+        counts = self.counts[transcript.ioserver]
+        if not transcript.failed:
+            self._good.append(transcript)
+            counts.with_mail += 1
+            return
+        self._failed.append(transcript)
+        self.refused.add(self._clock.monotonic())
+        if transcript.refusal is None:
+            counts.without += 1
+        else:
+            counts.refused += 1
 
     def __iter__(self) -> Iterator[Transcript]:
         """All of them, newest first."""

@@ -8,6 +8,7 @@ import msgspec
 
 from mailbell.clock import Clock
 from mailbell.event.convert import Converted
+from mailbell.histogram import Histogram
 from mailbell.journal.base import Consumer, Fate, Journal
 from mailbell.mailbox import Mailbox
 from mailbell.minutes import Minutes
@@ -39,6 +40,12 @@ class Release(Protocol):
         ...
 
 
+class Latency(Protocol):
+    """How long deliveries took."""
+
+    total: Histogram
+
+
 class Tally(Protocol):
     """What a delivery has come to since the start."""
 
@@ -46,6 +53,9 @@ class Tally(Protocol):
     retried: int
     last_error: str | None
     last_error_at: float | None
+
+    @property
+    def latency(self) -> Latency: ...
 
 
 class Delivery(Protocol):
