@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mailbell.clock import SystemClock
 from mailbell.delivering import Delivering
+from mailbell.delivery.deference import Deference
 from mailbell.errors import JournalError, MailbellError
 from mailbell.link import Link
 from mailbell.log import Log
@@ -21,7 +22,11 @@ from mailbell.reception import Figures, IoServerStatus, Session
 from mailbell.settings import ChaosRule, ChaosSettings, ServiceSettings
 
 NICENESS = 10
-"""When both halves want the processor, the 250 comes first: this one has a tenth of its share."""
+"""When both halves want the processor, the 250 comes first: this one has a tenth of its share.
+
+In a group of its own, a Ctrl-C is the parent's alone. Not in a session of its own: Linux shares the processor
+out among sessions first (sched(7), autogroup), and niceness would count for nothing between the two.
+"""
 
 
 class RemoteReception:
@@ -127,7 +132,10 @@ class Child:
         self._log = self._stack.enter_context(Log(settings.log, folder, clock))
         self._writing = RemoteWriting(self._link, last_sequence)
         reception = RemoteReception(self._link)
-        self._delivering = Delivering(settings, folder, reception, self._writing, clock, self._failed)
+        deference = Deference.to(os.getppid(), clock)
+        self._delivering = Delivering(
+            settings, folder, reception, self._writing, clock, self._failed, deference=deference
+        )
         await self._delivering.start()
         self._stack.push_async_callback(self._delivering.close)
 
@@ -165,6 +173,7 @@ class Child:
 
 def main() -> None:
     """Run the child. Without its parent there is nothing left for it to do, and nobody to wait for."""
+    os.setpgid(0, 0)
     os.nice(NICENESS)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         if not runner.run(Child().run(int(sys.argv[1]))):

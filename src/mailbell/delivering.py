@@ -21,6 +21,7 @@ from mailbell.clock import Clock
 from mailbell.delivery.activity import Activity
 from mailbell.delivery.alignment import Alignment
 from mailbell.delivery.consumer import Delivery
+from mailbell.delivery.deference import Deference
 from mailbell.delivery.deliveries import Deliveries
 from mailbell.delivery.feed import Feed
 from mailbell.delivery.keep import keep_running
@@ -68,10 +69,11 @@ class Delivering:
         failed: Callable[[MailbellError], None],
         *,
         control: bool = True,
+        deference: Deference | None = None,
     ) -> None:
         """`writing` is the journal's other half. `failed` is called when only a new start is of any help.
 
-        `control`: with a socket for the command line.
+        `control`: with a socket for the command line. `deference`: to the process that receives.
         """
         self._settings = settings
         self._folder = folder
@@ -80,6 +82,7 @@ class Delivering:
         self._clock = clock
         self._failed = failed
         self._control = control
+        self._deference = deference
         self._state = IoState()
         self._stack = AsyncExitStack()
         self._feed: Feed
@@ -170,11 +173,19 @@ class Delivering:
             self._clock,
             on_delivered=mark.move,
             in_turn=True,
+            deference=self._deference,
         )
         stack.push_async_callback(monitor.drain, STOP_MONITOR)
         keep_running(stack, "the IO MONITOR", monitor.run)
         self.deliveries = Deliveries(
-            self.journal, feed, alignment, self._clock, self._state, behind=mark, activity=self.activity
+            self.journal,
+            feed,
+            alignment,
+            self._clock,
+            self._state,
+            behind=mark,
+            activity=self.activity,
+            deference=self._deference,
         )
         stack.push_async_callback(self.deliveries.close)
         for name, each in settings.sinks.items():

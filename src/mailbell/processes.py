@@ -114,7 +114,6 @@ class DeliveringProcess:
                 *(sys.executable, "-m", "mailbell.child", str(descriptor)),
                 pass_fds=(descriptor, self._folder.descriptor),  # so it holds the folder, too
                 stdin=asyncio.subprocess.DEVNULL,
-                start_new_session=True,
             )
         self._link = await Link.open(ours, self._handlers())
 

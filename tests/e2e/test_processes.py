@@ -88,11 +88,11 @@ async def test_a_signal_to_all_processes_stops_in_order(tmp_path: Path) -> None:
     """As systemd does it."""
     async with serving(tmp_path, SINK, **SCRIPT) as service:
         await send(service, "one")
+        await service.line("got one$")
         child = delivering(service)
         os.kill(child, signal.SIGTERM)
         assert await service.stop() == 0
         await gone(child)
-        await service.line("got one$")
         assert service.lines[-2].endswith(" - stopped")
 
 

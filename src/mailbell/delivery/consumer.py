@@ -10,6 +10,7 @@ from typing import Literal
 
 from mailbell.clock import Clock
 from mailbell.delivery.alignment import Alignment
+from mailbell.delivery.deference import Deference
 from mailbell.delivery.feed import Feed
 from mailbell.delivery.monitor import Watermark
 from mailbell.delivery.schedule import Again, Hold, Park, Settle, decide
@@ -51,12 +52,14 @@ class Delivery:
         behind: Watermark | None = None,
         on_delivered: Callable[[Converted, int], None] | None = None,
         in_turn: bool = False,
+        deference: Deference | None = None,
         on_change: Callable[[int], None] | None = None,
     ) -> None:
         """`behind`: deliver only what this has passed.
 
         `in_turn`: without a task for each event; for a sink that never waits (the monitor), most of whose
         cost would be tasks. `on_change` is told the sequence of each event whose fate has changed.
+        `deference`: to the receiving process, where that is another one.
         """
         self.sink = sink
         self.consumer = consumer
@@ -72,6 +75,7 @@ class Delivery:
         self._selection = Selection(settings)
         self._newest = consumer.position
         self._in_turn = in_turn
+        self._deference = deference or _turn
         self._limit = (
             TURN if in_turn else 1 if sink.sequential or settings.ordered else settings.max_in_flight
         )
@@ -127,6 +131,7 @@ class Delivery:
             while self._held:
                 await self._wait_for_room()
                 await self._begin(self._held.popleft())
+                await self._deference()
             self._held.extend(await self._claim())
 
     def pause(self, reason: str) -> None:
@@ -226,7 +231,6 @@ class Delivery:
             self._leave_out(claim, item)
         elif self._in_turn:
             await self._deliver(claim, item, began, fresh)
-            await asyncio.sleep(0)  # others have their turn on the loop, too
         else:
             task = asyncio.get_running_loop().create_task(self._deliver(claim, item, began, fresh))
             self._in_flight.add(task)
@@ -331,6 +335,11 @@ class Delivery:
                 self.consumer.release(claim)
                 if self.paused is None:  # others in flight hear the same
                     self.pause(reason)
+
+
+async def _turn() -> None:
+    """Others have their turn on the loop, too."""
+    await asyncio.sleep(0)
 
 
 def _skipped(skip: Skip, at: float | None) -> Fate:

@@ -9,6 +9,7 @@ from mailbell.clock import Clock
 from mailbell.delivery.activity import Activity
 from mailbell.delivery.alignment import Alignment
 from mailbell.delivery.consumer import Delivery
+from mailbell.delivery.deference import Deference
 from mailbell.delivery.feed import Feed
 from mailbell.delivery.keep import keep_running
 from mailbell.delivery.latency import percentiles
@@ -40,6 +41,7 @@ class Deliveries(Mapping[str, Delivery]):
         state: IoState,
         behind: Watermark,
         activity: Activity,
+        deference: Deference | None = None,
     ) -> None:
         """Nothing is served yet; `behind` is the monitor, which sees every event first."""
         self._journal = journal
@@ -48,6 +50,7 @@ class Deliveries(Mapping[str, Delivery]):
         self._clock = clock
         self._state = state
         self._behind = behind
+        self._deference = deference
         self._changing = asyncio.Lock()
         state.active = activity.active
         state.until = lambda: activity.lease.until
@@ -157,6 +160,7 @@ class Deliveries(Mapping[str, Delivery]):
             self._clock,
             behind=self._behind,
             on_change=self.changed,
+            deference=self._deference,
         )
         if isinstance(sink, ScriptSink):
             for ioserver in self._listening:

@@ -25,7 +25,8 @@ NETWORKS = {
     "any": ("0.0.0.0/0", "::/0"),
 }
 
-Test = Callable[[MailEvent], bool]
+Test = Callable[[Converted], bool]
+"""Looks at the mail where it can: the event's full form takes time, and not every sink wants it."""
 
 logger = logging.getLogger("mailbell.delivery")
 
@@ -38,15 +39,17 @@ class Match:
 
     def __call__(self, item: Converted) -> bool:
         """Does the sink get this event?"""
-        return all(test(item.event) for test in self._tests)
+        return all(test(item) for test in self._tests)
 
 
 def _tests(settings: MatchSettings) -> Iterable[Test]:
     """A test for each key that is given; what is imported only goes where that is asked for."""
     if not settings.ioserver:
-        yield lambda event: event.ioserver != IMPORTED
+        yield lambda item: item.mail.ioserver != IMPORTED
+    else:
+        matchers = [_matcher(pattern) for pattern in settings.ioserver]
+        yield lambda item: any(matches(item.mail.ioserver) for matches in matchers)
     texts: tuple[tuple[tuple[str, ...], Callable[[MailEvent], Iterable[str]]], ...] = (
-        (settings.ioserver, lambda event: (event.ioserver,)),
         (settings.from_, lambda event: (event.envelope.mail_from,)),
         (settings.to, lambda event: event.envelope.rcpt_to),
         (settings.subject, lambda event: (event.subject or "",)),
@@ -62,12 +65,12 @@ def _tests(settings: MatchSettings) -> Iterable[Test]:
     if settings.source:
         yield _in_networks(settings.source)
     if settings.has_attachment is not None:
-        yield lambda event: bool(event.attachments) == settings.has_attachment
+        yield lambda item: bool(item.event.attachments) == settings.has_attachment
 
 
 def _any_of(patterns: Iterable[str], values: Callable[[MailEvent], Iterable[str]]) -> Test:
     matchers = [_matcher(pattern) for pattern in patterns]
-    return lambda event: any(matches(value) for value in values(event) for matches in matchers)
+    return lambda item: any(matches(value) for value in values(item.event) for matches in matchers)
 
 
 def _matcher(pattern: str) -> Callable[[str], bool]:
@@ -104,8 +107,8 @@ def _header(name: str) -> Callable[[MailEvent], Iterable[str]]:
 def _in_networks(names: Iterable[str]) -> Test:
     networks = [ipaddress.ip_network(text) for name in names for text in NETWORKS.get(name, (name,))]
 
-    def test(event: MailEvent) -> bool:
-        address = ipaddress.ip_address(event.source.ip.partition("%")[0])
+    def test(item: Converted) -> bool:
+        address = ipaddress.ip_address(item.mail.source.ip.partition("%")[0])
         return any(address in network for network in networks)
 
     return test

@@ -85,7 +85,7 @@ class ScriptProcess(asyncio.Protocol):
             ours, theirs = (undo.enter_context(each) for each in socket.socketpair())
             read, write = (undo.enter_context(os.fdopen(each, "r+b", 0)) for each in os.pipe())
             self._popen = subprocess.Popen(  # noqa: S603, ASYNC220  returns once exec has begun, in about 1 ms
-                COMMAND, stdin=theirs.fileno(), stdout=write, stderr=write, start_new_session=True
+                COMMAND, stdin=theirs.fileno(), stdout=write, stderr=write, process_group=0
             )
             undo.callback(self._popen.wait)
             undo.callback(self._popen.kill)

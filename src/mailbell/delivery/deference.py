@@ -1,0 +1,78 @@
+"""Deference: while the receiving process needs the processor, the delivering one leaves it some.
+
+As long as receiving takes less than half a core, which hundreds of devices do not make it do, nobody waits.
+In a flood the 250 goes first: what is journalled is delivered with a part of the time, and once the flood is
+over at full speed. Niceness alone does not do it: while delivering keeps one core busy, the system puts the
+receiving process and its clients on the other one, since they talk to each other.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from mailbell.clock import Clock
+
+BUSY = 0.5
+"""The part of a core that receiving has or waits for when it needs what there is."""
+
+SHARE = 0.1
+"""The part of a core that delivering takes meanwhile."""
+
+WINDOW = 0.05
+"""Seconds over which both are measured: a burst that is over sooner is no flood."""
+
+STALE = 4 * WINDOW
+"""Seconds after which a measurement says nothing of now: nothing was delivered meanwhile."""
+
+TURN = 0.001
+"""Seconds for which one who delivers may have the loop for himself."""
+
+Seconds = Callable[[], float]
+
+
+class Deference:
+    """One for all who deliver: they rest together."""
+
+    def __init__(self, clock: Clock, receiving: Seconds, own: Seconds = time.process_time) -> None:
+        """`receiving`: how long that process has needed a processor; `own`: how long this one had one."""
+        self._clock = clock
+        self._receiving = receiving
+        self._own = own
+        self._seen = clock.monotonic(), receiving(), own()
+        self._until = self._yielded = 0.0
+
+    @classmethod
+    def to(cls, process: int, clock: Clock) -> "Deference":
+        """To the process with this number."""
+        return cls(clock, lambda: _needed(process))
+
+    async def __call__(self) -> None:
+        """Let others have their turn on the loop, or rest; to be called after each event."""
+        now = self._clock.monotonic()
+        rest = self.rest(now)
+        if rest or now - self._yielded > TURN:
+            await asyncio.sleep(rest)
+            self._yielded = self._clock.monotonic()
+
+    def rest(self, now: float) -> float:
+        """Seconds to rest at this moment of the clock."""
+        since, received, delivered = self._seen
+        elapsed = now - max(since, self._until)
+        if elapsed >= WINDOW:
+            self._seen = now, self._receiving(), self._own()
+            if elapsed < STALE and self._seen[1] - received > BUSY * (now - since):
+                self._until = now + (self._seen[2] - delivered) * (1 / SHARE - 1)
+        return max(0.0, self._until - now)
+
+
+def _needed(process: int) -> float:
+    """Seconds for which the first thread of a process was running, or ready to run and had to wait.
+
+    Linux's schedstat (Documentation/scheduler/sched-stats.rst); where it is not kept, nobody is deferred to.
+    """
+    try:
+        running, waiting, _ = Path(f"/proc/{process}/schedstat").read_text("ascii").split()
+    except (OSError, ValueError):
+        return 0.0
+    return (int(running) + int(waiting)) / 1e9
