@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from mailbell.config import is_secret, masked
+from mailbell.masking import by_name, is_secret, masked
 from mailbell.settings import Settings
 
 
@@ -27,7 +26,7 @@ def changes(old: object, new: object, key: str = "") -> Iterator[Change]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         yield from _of_tables(old, new, key)
     elif isinstance(old, Settings) and type(old) is type(new):
-        yield from _of_tables(_fields(old), _fields(new), key)
+        yield from _of_tables(by_name(old), by_name(new), key)
     elif is_secret(key):
         yield Change(key, "changed (not shown: it is a secret)")
     else:
@@ -43,10 +42,6 @@ def _of_tables(old: Mapping[str, object], new: Mapping[str, object], key: str) -
             yield Change(inner, "added")
         else:
             yield from changes(old[name], new[name], inner)
-
-
-def _fields(settings: Settings) -> dict[str, Any]:
-    return {each.encode_name: getattr(settings, each.name) for each in msgspec.structs.fields(settings)}
 
 
 def _text(value: object, key: str) -> str:

@@ -10,9 +10,8 @@ from pathlib import Path
 from mailbell.clock import Clock
 from mailbell.delivery.activity import Activity
 from mailbell.errors import DataError, StartupError
-from mailbell.journal import jetstream, stream
+from mailbell.journal import stream
 from mailbell.journal.jetstream import JetStreamJournal, Receives
-from mailbell.journal.publisher import Publisher
 from mailbell.journal.stream import Layout
 from mailbell.lease.jetstream import JetStreamLease
 from mailbell.remote.jetstream import JetStream, JetStreamError
@@ -24,11 +23,6 @@ MARK = "node"
 
 CHECK_PATIENCE = 0.0
 """Seconds for which `check` waits for servers that are not there."""
-
-
-async def open_receiving(settings: ServiceSettings, clock: Clock) -> Publisher:
-    """All of the journal that receiving needs. StartupError."""
-    return await jetstream.open_publisher(settings.journal, clock, jetstream.START_PATIENCE)
 
 
 async def open_delivering(
@@ -43,10 +37,10 @@ async def open_delivering(
 
     Ended in this order: claims go back, then another node may be active, then we disconnect.
     """
-    link = await jetstream.connect("journal", settings.journal)
+    link = await stream.connect("journal", settings.journal)
     stack.push_async_callback(link.stop)
     lease = _lease(link, folder, settings, clock, node)
-    await jetstream.until_there(lambda: _started(lease, link, settings.journal), jetstream.START_PATIENCE)
+    await stream.until_there(lambda: _started(lease, link, settings.journal), stream.START_PATIENCE)
     stack.push_async_callback(lease.stop)
     activity = Activity(lease)
     journal = await JetStreamJournal.beside(
@@ -67,7 +61,7 @@ async def open_delivering(
 async def problems(settings: JournalSettings) -> tuple[list[str], list[str]]:
     """What is wrong with a clustered journal, and what to mind; a line each. Changes nothing there."""
     try:
-        link = await jetstream.connect("check", settings, CHECK_PATIENCE)
+        link = await stream.connect("check", settings, CHECK_PATIENCE)
     except StartupError as error:
         return [str(error)], []
     try:

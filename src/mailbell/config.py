@@ -10,7 +10,6 @@ against the type of the field that it fills.
 
 import difflib
 import ipaddress
-import json
 import os
 import re
 import tomllib
@@ -27,19 +26,13 @@ from mailbell.errors import ConfigError, StartupError
 from mailbell.event.template import Template
 from mailbell.login.passwords import parse
 from mailbell.mail import IMPORTED
+from mailbell.masking import NAME, join, masked, shown
 from mailbell.settings import IoServerSettings, ServiceSettings, SinkSettings, dec_hook
 
 _BAD = object()
 """In the place of a value that can't be used; the problem is noted."""
 
-_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _REFERENCE = re.compile(r"(\$\$\{)|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?")
-_SECRET = re.compile(
-    r"password|passwd|secret|token|credential|authorization|cookie|[-_]key|headers|urls", re.IGNORECASE
-)
-_URL_PASSWORD = re.compile(r"(://[^:@/\s]*:)\S+@")
-_URL_USER = re.compile(r"(://)[^/\s]*@")
-_URL_PATH = re.compile(r"(://[^/?#\s]+)[/?#]\S+")
 _TOML_PLACE = re.compile(r"(.*) \(at (.*)\)", re.DOTALL)
 _TOML_REMEDIES = {
     "Invalid value": '; text stands in double quotes: key = "text"',
@@ -93,7 +86,7 @@ def expected(info: inspect.Type) -> str:
         case inspect.StrType():
             return f"text of the form {info.pattern}" if info.pattern else "text"
         case inspect.LiteralType():
-            return " or ".join(_shown(each) for each in info.values)
+            return " or ".join(shown(each) for each in info.values)
         case inspect.CustomType():
             return getattr(info.cls, "expected", "a path")
         case inspect.VarTupleType() | inspect.ListType():
@@ -157,12 +150,12 @@ class _Reader:
         values = msgspec.structs.asdict(default) if isinstance(default, kind) else {}
         for name, item in value.items():
             if field := fields.get(name):
-                values[field.name] = self._value(item, field.type, _join(key, name), field.default)
+                values[field.name] = self._value(item, field.type, join(key, name), field.default)
             elif name != tag:
-                self._bad(_join(key, name), _unknown(name, [*fields, *([tag] if tag else [])]))
+                self._bad(join(key, name), _unknown(name, [*fields, *([tag] if tag else [])]))
         missing = [field for field in fields.values() if field.required and field.name not in values]
         for field in missing:
-            self._bad(_join(key, field.encode_name), _missing(field))
+            self._bad(join(key, field.encode_name), _missing(field))
         if missing or _BAD in values.values():
             return _BAD
         try:
@@ -177,19 +170,19 @@ class _Reader:
         if tag is None:
             return kinds[0]
         by_tag = {str(kind.__struct_config__.tag): kind for kind in kinds}
-        choice = " or ".join(_shown(each) for each in by_tag)
+        choice = " or ".join(shown(each) for each in by_tag)
         given = value.get(tag)
         if given is None:
-            self._bad(_join(key, tag), f"missing; expected {choice}")
+            self._bad(join(key, tag), f"missing; expected {choice}")
             return None
         try:
             found = by_tag.get(str(given)) or _third_party(str(given), kinds[0])
         except ValueError as error:
-            self._bad(_join(key, tag), str(error))
+            self._bad(join(key, tag), str(error))
             return None
         if found is None:
             near = _did_you_mean(given, by_tag)
-            self._bad(_join(key, tag), f"expected {choice}, got {_shown(given)}{near}")
+            self._bad(join(key, tag), f"expected {choice}, got {shown(given)}{near}")
         return found
 
     def _value(self, value: object, kind: Any, key: str, default: object = None) -> object:
@@ -211,12 +204,12 @@ class _Reader:
         named = bool(_structs(_bare(kind)))
         items: dict[str, object] = {}
         for name, item in value.items():
-            items[name] = self._value(item, kind, _join(key, name))
-            if named and not _NAME.fullmatch(name):
-                items[name] = self._bad(_join(key, name), "a name has letters of ASCII, digits, _ and - only")
+            items[name] = self._value(item, kind, join(key, name))
+            if named and not NAME.fullmatch(name):
+                items[name] = self._bad(join(key, name), "a name has letters of ASCII, digits, _ and - only")
         if kind is IoServerSettings and IMPORTED in items:
             items[IMPORTED] = self._bad(
-                _join(key, IMPORTED), "this ID is that of imported mail; choose another"
+                join(key, IMPORTED), "this ID is that of imported mail; choose another"
             )
         if kind is IoServerSettings:
             self._check_ports(
@@ -293,7 +286,7 @@ class _Reader:
                 shared = [each for each in server.listen if any(_overlap(each, its) for its in other.listen)]
                 if server.port == other.port and shared:
                     where = f"{server.port} on {', '.join(shared)} is already that of ioservers.{other_id}"
-                    self._bad(_join(f"ioservers.{id_}", "port"), f"{where}; choose another port or address")
+                    self._bad(join(f"ioservers.{id_}", "port"), f"{where}; choose another port or address")
                     break
 
     def _bad(self, key: str, what: str) -> object:
@@ -353,11 +346,6 @@ def _structs(bare: Any) -> tuple[type[msgspec.Struct], ...]:
     return tuple(each for each in kinds if isinstance(each, type) and issubclass(each, msgspec.Struct))
 
 
-def _join(key: str, name: str) -> str:
-    name = name if _NAME.fullmatch(name) else json.dumps(name, ensure_ascii=False)
-    return f"{key}.{name}" if key else name
-
-
 def _unknown(name: str, known: Sequence[str]) -> str:
     return f"unknown key{_did_you_mean(name, known) or '; known here: ' + ', '.join(known)}"
 
@@ -387,65 +375,6 @@ def _from_environment(found: re.Match[str]) -> str:
         remedy = f"set it, or give a default: ${{{name}:-…}}"
         raise LookupError(f"the environment variable {name} is not set; {remedy}")
     return value
-
-
-def _shown(value: object) -> str:
-    """A value as TOML writes it, shortened."""
-    match value:
-        case dict():
-            return "a table"
-        case list():
-            return "a list"
-        case bool():
-            return str(value).lower()
-        case str():
-            return json.dumps(value if len(value) <= 60 else value[:59] + "…", ensure_ascii=False)
-        case _:
-            return str(value)
-
-
-def is_secret(key: str) -> bool:
-    """Whether what stands under this key is nobody's business."""
-    return _SECRET.search(key) is not None
-
-
-def effective(value: object, key: str = "") -> Any:
-    """Return settings as plain values to be shown, secrets as ***; of a URL its scheme, host and port."""
-    match value:
-        case msgspec.Struct():
-            fields = {each.encode_name: getattr(value, each.name) for each in msgspec.structs.fields(value)}
-            config = value.__struct_config__
-            tag = {config.tag_field: config.tag} if config.tag_field else {}
-            return tag | effective(fields, key)
-        case dict():
-            return {name: effective(each, _join(key, name)) for name, each in value.items()}
-        case tuple() if key.endswith(".argv"):  # of a command: an argument may be a password
-            return [*value[:1], *("***" for _ in value[1:])]
-        case tuple():
-            return [effective(each, key) for each in value]
-        case str() if value and is_secret(key):
-            return "***"
-        case str():
-            return _URL_PATH.sub(r"\1/***", _URL_USER.sub(r"\1***@", value))
-        case Path():
-            return str(value)
-        case bool() | None:
-            return value
-        case int():  # a Size
-            return int(value)
-        case float():  # a Duration
-            return float(value)
-        case _:
-            return str(value)
-
-
-def masked(written: object, key: str) -> str:
-    """Return a value for a message, as written: references to the environment stay; of a secret, nothing."""
-    if is_secret(key):
-        return "something else (not shown: it is a secret)"
-    if not isinstance(written, str):
-        return _shown(written)
-    return _shown(_URL_PATH.sub(r"\1/***", _URL_PASSWORD.sub(r"\1***@", written)))  # a webhook's is a secret
 
 
 def _remedy(written: object, kind: Any) -> str:

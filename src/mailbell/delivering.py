@@ -18,7 +18,6 @@ import msgspec
 
 from mailbell import __version__, node
 from mailbell.clock import Clock
-from mailbell.config import effective
 from mailbell.delivery.activity import Activity
 from mailbell.delivery.alignment import Alignment
 from mailbell.delivery.consumer import Delivery
@@ -30,9 +29,11 @@ from mailbell.delivery.monitor import EVERYTHING, Monitor, Watermark
 from mailbell.delivery.pace import Pace
 from mailbell.errors import InboxUnavailable, JournalUnavailable, ListenError, MailbellError, SinkUnavailable
 from mailbell.event.convert import Converted, ConvertOptions
+from mailbell.event.date import moment_of
 from mailbell.inbox.index import Inbox
 from mailbell.journal.base import Consumer
 from mailbell.journal.sqlite import SqliteJournal
+from mailbell.masking import effective
 from mailbell.reception import Reception
 from mailbell.scripting.state import IoState
 from mailbell.server.ioserver import hostname
@@ -219,7 +220,6 @@ class Delivering:
     def _engine(self) -> "Engine":
         """What delivers, for the API."""
         from mailbell.web.ports import Availability, Engine
-        from mailbell.web.times import moment_of
 
         async def availability() -> Availability:
             found = self.activity.lease.standing

@@ -76,13 +76,10 @@ class NotReceived(MailbellError, AssertionError):
 
 
 class ScriptError(MailbellError):
-    """A script can't be loaded, or a call of it failed. `file` and `line` say where, as far as known."""
+    """A script can't be loaded, or a call of it failed."""
 
-    def __init__(self, message: str, file: str | None = None, line: int | None = None) -> None:
-        where = "" if file is None else f"{file}: " if line is None else f"{file}:{line}: "
-        super().__init__(where + message)
-        self.file = file
-        self.line = line
+    def __init__(self, message: str, file: str | None = None) -> None:
+        super().__init__(message if file is None else f"{file}: {message}")
 
 
 class ScriptDied(ScriptError):

@@ -11,7 +11,7 @@ from mailbell.delivery.activity import Activity
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.sqlite import SqliteJournal
 from mailbell.journal.writer import Writer, Writing
-from mailbell.lease.single import Single
+from mailbell.lease.base import Single
 from mailbell.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ async def open_receiving(settings: ServiceSettings, folder: DataFolder, clock: C
     """All of the journal that receiving needs. StartupError."""
     if settings.journal.engine == "sqlite":
         return await Writer.open(folder, clock)
-    from mailbell import cluster
+    from mailbell.journal.publisher import Publisher
 
-    return await cluster.open_receiving(settings, clock)
+    return await Publisher.open(settings.journal, clock)
 
 
 async def open_delivering(

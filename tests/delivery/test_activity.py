@@ -9,8 +9,7 @@ import pytest
 from mailbell.clock import SystemClock
 from mailbell.delivery import activity as module
 from mailbell.delivery.activity import Activity
-from mailbell.lease.base import Lease, Standing
-from mailbell.lease.single import Single
+from mailbell.lease.base import Lease, Single, Standing
 
 
 class HandLease:

@@ -179,7 +179,7 @@ async def test_a_bug_in_a_sink_is_logged_and_the_event_tried_again(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mailbell.delivery.backoff.DELAYS", (0.01,))
+    monkeypatch.setattr("mailbell.delivery.schedule.DELAYS", (0.01,))
     sink = Recorder(ZeroDivisionError("oh"))
     delivery = await deliver(sink)
     await journal.append(mail("a"))
@@ -340,7 +340,7 @@ async def test_a_journal_that_can_not_be_read_for_a_moment_loses_nothing(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mailbell.delivery.backoff.DELAYS", (0.01,))
+    monkeypatch.setattr("mailbell.delivery.schedule.DELAYS", (0.01,))
     read, failures = Feed.item, [JournalUnavailable("journal.db: disk I/O error")]
 
     async def item(feed: Feed, sequence: int) -> Converted:

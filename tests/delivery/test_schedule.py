@@ -1,6 +1,6 @@
 """The schedule as a whole, with a clock turned by hand: days of retries in milliseconds.
 
-Delivery, backoff, selection and the journal's consumer together, against a model that knows what may come.
+Delivery, delays, selection and the journal's consumer together, against a model that knows what may come.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -23,10 +23,9 @@ from hypothesis.stateful import (
 )
 
 from mailbell.delivery.alignment import Alignment
-from mailbell.delivery.backoff import DELAYS, JITTER
 from mailbell.delivery.consumer import Delivery
 from mailbell.delivery.feed import Feed
-from mailbell.delivery.schedule import Again, Hold, Park, Settle, decide
+from mailbell.delivery.schedule import DELAYS, JITTER, Again, Hold, Park, Settle, decide, next_delay
 from mailbell.event.convert import Converted
 from mailbell.mail import Envelope, Mail, Source
 from mailbell.settings import CooldownSettings, Duration, SinkSettings
@@ -57,6 +56,28 @@ def test_each_outcome_has_its_step() -> None:
     assert decide(Retry("busy"), 1, 0.0, DAY, 0) == Again(1.0, "busy")
     assert decide(Retry("busy", 9.0), 1, 0.0, DAY, 0) == Again(9.0, "busy")
     assert decide(Retry("busy"), 7, DAY, DAY, 0) == Park("given up after 7 tries: busy")
+
+
+def test_the_delays_grow_as_promised_then_stay_hourly() -> None:
+    delays = [next_delay(attempt, 0.0, DAY, 0.0) for attempt in range(1, 9)]
+    assert delays == [1, 5, 30, 120, 600, 3600, 3600, 3600]
+
+
+def test_the_receivers_own_delay_goes_before_ours() -> None:
+    assert next_delay(1, 0.0, DAY, 0.0, after=42.0) == 42.0
+
+
+def test_an_event_is_given_up_when_its_time_is_over() -> None:
+    assert next_delay(7, 3 * DAY - 3600, 3 * DAY, 0.0) == 3600
+    assert next_delay(7, 3 * DAY - 3599, 3 * DAY, 0.0) is None
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
+def test_jitter_only_adds_and_little(attempt: int, fraction: float) -> None:
+    delay = DELAYS[min(attempt, len(DELAYS)) - 1]
+    jittered = next_delay(attempt, 0.0, DAY, fraction)
+    assert jittered is not None
+    assert delay <= jittered <= delay * (1 + JITTER)
 
 
 OUTCOMES = (Delivered(), Retry("down"), Retry("down"), Retry("busy", 7.0), Reject("no"), Pause("gone"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mailbell.delivery.backoff import DELAYS
+from mailbell.delivery.schedule import DELAYS
 from mailbell.scripting.host import LOG_LINES
 from mailbell.scripting.script import CALLBACKS
 from mailbell.scripting.state import MOST_CHARACTERS, IoState

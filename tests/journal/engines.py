@@ -5,13 +5,16 @@ import secrets
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from mailbell.clock import Clock
 from mailbell.journal.folder import DataFolder
-from mailbell.journal.jetstream import JetStreamJournal
+from mailbell.journal.jetstream import JetStreamJournal, Term
+from mailbell.journal.publisher import Publisher
 from mailbell.journal.sqlite import SqliteJournal
+from mailbell.journal.stream import connect
 from mailbell.journal.writer import Writer
 from mailbell.settings import Duration, JournalSettings, Size
 
@@ -104,6 +107,38 @@ def connection(journal: SqliteJournal) -> sqlite3.Connection:
     return writer(journal)._file._connection
 
 
+class WholeJournal(JetStreamJournal):
+    """Both halves, each over a connection of its own; closed with it."""
+
+    ends_with: AsyncExitStack
+
+    @classmethod
+    async def open(
+        cls,
+        settings: JournalSettings,
+        clock: Clock,
+        *,
+        node: str = "node",
+        lease: float = 10.0,
+        term: Term = lambda: 1,
+        patience: float = 3.0,
+    ) -> Self:
+        async with AsyncExitStack() as stack:
+            publisher = await Publisher.open(settings, clock, patience)
+            stack.push_async_callback(publisher.close)
+            link = await connect("journal", settings, patience)
+            stack.push_async_callback(link.stop)
+            journal = await cls.beside(
+                publisher, link, settings, clock, node=node, lease=lease, term=term, patience=patience
+            )
+            journal.ends_with = stack.pop_all()
+        return journal
+
+    async def close(self) -> None:
+        await super().close()
+        await self.ends_with.aclose()
+
+
 class JetStreamEngine:
     """See conformance.Engine. Each has a stream of its own on the server."""
 
@@ -124,7 +159,7 @@ class JetStreamEngine:
         self.settings = JournalSettings(**(given | settings))
 
     async def open(self, **how: Any) -> JetStreamJournal:
-        return await JetStreamJournal.open(self.settings, self.clock, **({"patience": 3.0} | how))
+        return await WholeJournal.open(self.settings, self.clock, **how)
 
     @asynccontextmanager
     async def opened(self, **how: Any) -> AsyncIterator[JetStreamJournal]:

@@ -14,7 +14,7 @@ from mailbell.clock import SystemClock
 from mailbell.errors import JournalFull, JournalUnavailable, StartupError
 from mailbell.journal import publisher, stream
 from mailbell.journal.base import Consumer
-from mailbell.journal.jetstream import JetStreamJournal, open_publisher
+from mailbell.journal.jetstream import JetStreamJournal
 from mailbell.journal.publisher import Publisher
 from mailbell.journal.stream import DUPLICATE_WINDOW
 from mailbell.lease.jetstream import JetStreamLease
@@ -30,7 +30,7 @@ from tests.journal.conformance import (
     mail,
     sequences,
 )
-from tests.journal.engines import JetStreamEngine
+from tests.journal.engines import JetStreamEngine, WholeJournal
 from tests.journal.test_repeats import again
 from tests.natsd import SERVERS, running, serving
 from tests.proxy import Proxy, proxied
@@ -66,7 +66,7 @@ async def until(condition: Callable[[], bool]) -> None:
 @asynccontextmanager
 async def receiving(engine: JetStreamEngine, **settings: Any) -> AsyncIterator[Publisher]:
     """A node that has listened to the others for long enough."""
-    made = await open_publisher(
+    made = await Publisher.open(
         msgspec.structs.replace(engine.settings, **settings), engine.clock, patience=3.0
     )
     engine.clock.turn(DUPLICATE_WINDOW + 1)
@@ -175,7 +175,7 @@ async def test_a_server_that_hangs_is_trouble_though_nobody_sends(
     monkeypatch.setattr(publisher, "LOOK_EVERY", 0.1)
     monkeypatch.setattr(publisher, "TRY", 0.3)
     async with running(tmp_path) as server:
-        made = await open_publisher(JetStreamEngine(server.url).settings, SystemClock(), patience=3.0)
+        made = await Publisher.open(JetStreamEngine(server.url).settings, SystemClock(), patience=3.0)
         assert made.trouble is None
         await server.hang()
         await until(lambda: made.trouble is not None)
@@ -323,7 +323,7 @@ async def test_deliveries_go_on_after_the_connection_was_lost(engine: JetStreamE
         receiving(engine) as there,
     ):
         settings = msgspec.structs.replace(engine.settings, url=(f"nats://127.0.0.1:{link.port}",))
-        journal = await JetStreamJournal.open(settings, engine.clock, lease=1.0, patience=3.0)
+        journal = await WholeJournal.open(settings, engine.clock, lease=1.0, patience=3.0)
         consumer = await journal.consumer("a")
         await there.append(mail(b"one"))
         [claim] = await fetch_first(consumer, 1)
@@ -405,9 +405,7 @@ async def test_a_stream_that_will_not_do(engine: JetStreamEngine) -> None:
 
 @asynccontextmanager
 async def linked(engine: JetStreamEngine) -> AsyncIterator[JetStream]:
-    from mailbell.journal.jetstream import connect
-
-    link = await connect("test", engine.settings, 1.0)
+    link = await stream.connect("test", engine.settings, 1.0)
     try:
         yield JetStream(link)
     finally:
@@ -427,16 +425,16 @@ async def test_too_few_replicas(engine: JetStreamEngine) -> None:
 @pytest.mark.parametrize("which", SERVERS)
 async def test_servers_that_are_none_or_have_no_jetstream(tmp_path: Path, which: str) -> None:
     with pytest.raises(StartupError, match=r"nats 127.0.0.1:1: .*see that the server runs"):
-        await JetStreamJournal.open(JetStreamEngine("nats://127.0.0.1:1").settings, patience=0)
+        await WholeJournal.open(JetStreamEngine("nats://127.0.0.1:1").settings, SystemClock(), patience=0)
     async with running(
         tmp_path, "accounts { A { users: [ { user: me, password: hunter2 } ] } }", which
     ) as server:
         secret = JetStreamEngine(server.url, user="me", password="hunter2").settings
         with pytest.raises(StartupError, match="JetStream is not enabled there, or not for us"):
-            await JetStreamJournal.open(secret, patience=0)
+            await WholeJournal.open(secret, SystemClock(), patience=0)
         wrong = msgspec.structs.replace(secret, password="hunter3")
         with pytest.raises(StartupError, match=r"Authorization Violation|reset by peer") as caught:
-            await JetStreamJournal.open(wrong, patience=0)
+            await WholeJournal.open(wrong, SystemClock(), patience=0)
         assert "hunter" not in str(caught.value)
 
 
@@ -489,7 +487,7 @@ async def test_a_start_waits_for_servers_that_come_late(
     async with running(tmp_path) as server:
         await server.kill()
         opening = asyncio.create_task(
-            JetStreamJournal.open(JetStreamEngine(server.url).settings, SystemClock(), patience=SOON)
+            WholeJournal.open(JetStreamEngine(server.url).settings, SystemClock(), patience=SOON)
         )
         await until(lambda: "Trying for 20 s" in caplog.text)
         await server.start()

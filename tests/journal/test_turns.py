@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailbell.journal.turns import Hand, Turns, Waiting
+from mailbell.journal.hands import Hand
+from mailbell.journal.turns import Turns, Waiting
 from tests.journal.engines import HandClock
 
 

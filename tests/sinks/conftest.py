@@ -122,7 +122,7 @@ class House:
 @pytest.fixture
 async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     """The delays of the real schedule are for real receivers; these are a thousandth."""
-    monkeypatch.setattr("mailbell.delivery.backoff.DELAYS", (0.001, 0.005, 0.03, 0.12))
+    monkeypatch.setattr("mailbell.delivery.schedule.DELAYS", (0.001, 0.005, 0.03, 0.12))
     monkeypatch.setattr(consumer_module, "START_DELAYS", (0.01,))
     with DataFolder(tmp_path / "data") as folder:
         journal = await SqliteJournal.open(folder, JournalSettings())

@@ -6,39 +6,33 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mailbell.cli.options import bar, config_option, data_option
+from mailbell.cli.options import bar, folder_option
 
 if TYPE_CHECKING:
     from mailbell.journal.backup import Backup
 
 
 @click.command()
-@config_option
-@data_option
+@folder_option
 @click.argument("target", type=click.Path(path_type=Path))
-def backup(config: Path | None, data: Path | None, target: Path) -> None:
+def backup(folder: Path, target: Path) -> None:
     """Copy the data folder to the new folder TARGET. The server may run meanwhile.
 
     Mail, positions, inbox and certificate are in it, the log is not.
     """
-    from mailbell.config import load
     from mailbell.journal import backup as work
 
-    source = load(config, data=data).data
-    done = _with_bar(work.backup, source, target, work.size(source))
+    done = _with_bar(work.backup, folder, target, work.size(folder))
     click.echo(f"{target}: {_about(done)}")
 
 
 @click.command()
-@config_option
-@data_option
+@folder_option
 @click.argument("source", metavar="BACKUP", type=click.Path(path_type=Path))
-def restore(config: Path | None, data: Path | None, source: Path) -> None:
+def restore(folder: Path, source: Path) -> None:
     """Copy BACKUP into the data folder, which must hold no mail yet."""
-    from mailbell.config import load
     from mailbell.journal import backup as work
 
-    folder = load(config, data=data).data
     done = _with_bar(work.restore, source, folder, work.size(source))
     click.echo(f"{folder}: {_about(done)}; what was delivered after the backup was made is delivered again")
 

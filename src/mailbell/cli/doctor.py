@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from mailbell.cli.options import config_option, data_option
+from mailbell.cli.options import config_option, data_option, echo
 
 
 @click.command()
@@ -18,11 +18,10 @@ def doctor(ctx: click.Context, config: Path | None, data: Path | None) -> None:
     """
     from mailbell.cli.examine import examine
     from mailbell.config import load
-    from mailbell.log import escape
 
     sick = False
     for finding in examine(load(config, data=data)):
         state = "WRONG" if finding.state == "wrong" else finding.state
-        click.echo(f"{state:<6} {escape(finding.text)}")
+        echo(f"{state:<6} {finding.text}")
         sick |= finding.state == "wrong"
     ctx.exit(1 if sick else 0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mailbell.cli.options import config_option
+from mailbell.cli.options import counted, folder_option
 from mailbell.errors import MailbellError
 
 AGAIN = 1.0
@@ -18,13 +18,7 @@ AGAIN = 1.0
 
 
 @click.command()
-@config_option
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The data folder of the running server; goes over that of the file.",
-)
+@folder_option
 @click.option(
     "--follow", is_flag=True, help="Go on with those that come, until Ctrl-C; across restarts of the server."
 )
@@ -39,11 +33,8 @@ AGAIN = 1.0
 @click.option(
     "-n", "--limit", type=click.IntRange(0, 10_000), default=10, show_default=True, help="How many."
 )
-def events(config: Path | None, data: Path | None, follow: bool, form: str, limit: int) -> None:
+def events(folder: Path, follow: bool, form: str, limit: int) -> None:
     """Show the last events; the newest comes last."""
-    from mailbell.config import load
-
-    folder = load(config, data=data).data
     path = f"/api/v1/events?format={'hsyco' if form == 'hsyco' else 'full'}&last={limit}"
     shown = _human if form == "human" else _as_it_is
     if not follow:
@@ -89,14 +80,13 @@ def _human(id_: str, text: str) -> str:
     at = datetime.fromisoformat(event["received_at"]).astimezone()
     envelope = event["envelope"]
     sender = (event["from"] or {}).get("address") or envelope["mail_from"] or "<>"
-    files = len(event["attachments"])
     words = (
         f"{at:%Y-%m-%d %H:%M:%S}",
         f"#{id_}",
         event["ioserver"],
         f"{sender} → {', '.join(envelope['rcpt_to'])}",
         event["subject"] or "(no subject)",
-        f"{files} attachment{'' if files == 1 else 's'}" if files else "",
+        counted(len(event["attachments"]), "attachment") if event["attachments"] else "",
     )
     return _encodable(escape("  ".join(each for each in words if each)))
 

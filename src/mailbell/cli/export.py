@@ -5,12 +5,11 @@ from pathlib import Path
 
 import click
 
-from mailbell.cli.options import bar, config_option, data_option, duration
+from mailbell.cli.options import bar, counted, duration, folder_option
 
 
 @click.command()
-@config_option
-@data_option
+@folder_option
 @click.option(
     "--format",
     "form",
@@ -21,17 +20,16 @@ from mailbell.cli.options import bar, config_option, data_option, duration
 )
 @click.option("--since", metavar="TIME", help='Only what came in the last "2h", "3d".')
 @click.argument("target", type=click.Path(path_type=Path))
-def export(config: Path | None, data: Path | None, form: str, since: str | None, target: Path) -> None:
+def export(folder: Path, form: str, since: str | None, target: Path) -> None:
     """Write the mail of the journal to TARGET.
 
     The server may run meanwhile. Called again, it goes on with what has come since.
     """
     from mailbell.cli.archive import Archive
-    from mailbell.config import load
     from mailbell.errors import DataError
     from mailbell.journal.mails import last_sequence, read_all
 
-    journal = load(config, data=data).data / "journal.db"
+    journal = folder / "journal.db"
     newest = last_sequence(journal)
     earliest = 0.0 if since is None else (time.time() - duration(since, "--since")) * 1000
     count = 0
@@ -47,4 +45,4 @@ def export(config: Path | None, data: Path | None, form: str, since: str | None,
                     at = sequence
     except OSError as error:
         raise DataError(f"{target}: {error.strerror}; call it again to go on") from error
-    click.echo(f"{target}: {count} mail{'' if count == 1 else 's'} written")
+    click.echo(f"{target}: {counted(count, 'mail')} written")

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Self
 
 import click
 
-from mailbell.cli.options import MANY, bar, config_option, data_option
+from mailbell.cli.options import MANY, ask, bar, config_option, data_option
 from mailbell.errors import MailbellError
 
 if TYPE_CHECKING:
@@ -97,9 +97,7 @@ class _Import:
         self.done = self.known = self.old = 0
 
     def run(self, sources: tuple[str, ...]) -> None:
-        from mailbell.cli.control import ask
-
-        ask(self._folder, "/api/v1/status")  # that no server runs is told before anything is read
+        ask(self._folder, "status")  # that no server runs is told before anything is read
         try:
             with Ledger(self._folder) as ledger:
                 for source in sources:
@@ -133,9 +131,7 @@ class _Import:
     def _send(self, batch: "list[Mail]", ledger: Ledger) -> None:
         import msgspec
 
-        from mailbell.cli.control import ask
-
-        answer = ask(self._folder, "/api/v1/import", msgspec.msgpack.encode(batch))
+        answer = ask(self._folder, "import", msgspec.msgpack.encode(batch))
         ledger.note(answer["stored"])
         self.done += len(answer["stored"])
         if answer["error"]:

@@ -10,6 +10,7 @@ from mailbell.cli.doctor import doctor
 from mailbell.cli.events import events
 from mailbell.cli.export import export
 from mailbell.cli.imports import import_
+from mailbell.cli.options import echo
 from mailbell.cli.send import send
 from mailbell.cli.serve import serve
 from mailbell.cli.sessions import sessions
@@ -29,18 +30,12 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except ConfigError as error:
-            _say(*error.problems)
+            for problem in error.problems:
+                echo(problem, err=True)
             ctx.exit(2)
         except MailbellError as error:
-            _say(f"mailbell: {error}")
+            echo(f"mailbell: {error}", err=True)
             ctx.exit(1)
-
-
-def _say(*lines: str) -> None:
-    from mailbell.log import escape
-
-    for line in lines:
-        click.echo(escape(line), err=True)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

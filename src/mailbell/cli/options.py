@@ -1,7 +1,8 @@
-"""Options and a sign of progress that several commands have."""
+"""What several commands have: options, a sign of progress, a question to the running server, words."""
 
 import sys
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,19 @@ data_option = click.option(
     help="The data folder of the server; goes over that of the file.",
 )
 
+
+def folder_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `-c FILE` and `--data DIR`: the command gets the data folder."""
+
+    @wraps(command)
+    def with_folder(*args: Any, config: Path | None, data: Path | None, **others: Any) -> Any:
+        from mailbell.config import load
+
+        return command(*args, folder=load(config, data=data).data, **others)
+
+    return config_option(data_option(with_folder))
+
+
 MANY = 4 * 2**20
 """Octets from which on a terminal is shown progress: about a second's work."""
 
@@ -53,3 +67,22 @@ def duration(text: str, hint: str) -> float:
         return Duration.parse(text)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint=hint) from None
+
+
+def ask(folder: Path, path: str, body: object = None) -> Any:
+    """Ask the server that runs on this data folder, at `/api/v1/…`; see control.py."""
+    from mailbell.cli.control import ask
+
+    return ask(folder, f"/api/v1/{path}", body)
+
+
+def echo(line: str, *, err: bool = False) -> None:
+    """Print a line that may hold what a stranger has sent."""
+    from mailbell.log import escape
+
+    click.echo(escape(line), err=err)
+
+
+def counted(number: int, what: str) -> str:
+    """`1 mail`, `2 mails`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

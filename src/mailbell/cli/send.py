@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from mailbell.cli.options import echo
+
 
 def _server(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, int | None]:
     """Read `host`, `host:port` or `[address]:port`."""
@@ -67,7 +69,6 @@ def send(
     --to and --attach may stand several times.
     """
     from mailbell.cli.dialogue import Delivery, compose
-    from mailbell.log import escape
 
     host, port = server
     text = sys.stdin.read() if body == "-" else body
@@ -82,9 +83,9 @@ def send(
         verify=verify,
         credentials=None if user is None else (user, _password(password)),
         timeout=timeout,
-        tell=(lambda line: click.echo(escape(line), err=True)) if verbose else (lambda line: None),
+        tell=(lambda line: echo(line, err=True)) if verbose else (lambda line: None),
     )
-    click.echo(escape(delivery.send(sender, recipients, message)))
+    echo(delivery.send(sender, recipients, message))
 
 
 def _password(given: str | None) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mailbell.cli.options import config_option
+from mailbell.cli.options import config_option, data_option
 
 if TYPE_CHECKING:
     from mailbell.settings import ServiceSettings
@@ -17,12 +17,7 @@ if TYPE_CHECKING:
 @click.option(
     "--port", type=click.IntRange(1, 65535), metavar="N", help="The SMTP port; goes over that of the file."
 )
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The data folder; goes over that of the file.",
-)
+@data_option
 @click.option(
     "--web", "listen", metavar="HOST:PORT|off", help="Where the API answers; goes over that of the file."
 )

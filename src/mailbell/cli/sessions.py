@@ -8,44 +8,32 @@ from typing import Any
 
 import click
 
-from mailbell.cli.options import config_option, data_option
+from mailbell.cli.options import ask, counted, echo, folder_option
 
 EVERY = 0.5
 """Seconds between two looks at what is new, with --follow."""
 
 
 @click.command()
-@config_option
-@data_option
+@folder_option
 @click.option("--failed", is_flag=True, help="Only connections that brought no mail.")
 @click.option("--follow", is_flag=True, help="Go on with those that end from now on, until Ctrl-C.")
 @click.option("-n", "--limit", type=click.IntRange(1), default=10, show_default=True, help="How many.")
 @click.argument("number", required=False, type=click.IntRange(1), metavar="[NUMBER]")
-def sessions(
-    config: Path | None, data: Path | None, failed: bool, follow: bool, limit: int, number: int | None
-) -> None:
+def sessions(folder: Path, failed: bool, follow: bool, limit: int, number: int | None) -> None:
     """Show the last connections to the running server.
 
     Each with all its lines and why it ended; the newest comes last. With NUMBER, that one.
     """
-    from mailbell.config import load
-
-    folder = load(config, data=data).data
-    path = f"/api/v1/sessions?limit={limit}" + ("&failed=true" if failed else "")
-    numbers = [number] if number else [each["id"] for each in reversed(_ask(folder, path)["sessions"])]
+    path = f"sessions?limit={limit}" + ("&failed=true" if failed else "")
+    numbers = [number] if number else [each["id"] for each in reversed(ask(folder, path)["sessions"])]
     if not numbers:
         click.echo("no connection yet" if not failed else "no failed connection")
     for each in numbers:
-        _show(_ask(folder, f"/api/v1/sessions/{each}"))
+        _show(ask(folder, f"sessions/{each}"))
     if follow:
         for each in _new(folder, failed):
-            _show(_ask(folder, f"/api/v1/sessions/{each}"))
-
-
-def _ask(folder: Path, path: str) -> Any:
-    from mailbell.cli.control import ask
-
-    return ask(folder, path)
+            _show(ask(folder, f"sessions/{each}"))
 
 
 def _new(folder: Path, failed: bool) -> Iterator[int]:
@@ -54,7 +42,7 @@ def _new(folder: Path, failed: bool) -> Iterator[int]:
     while True:
         ended = {
             each["id"]: each
-            for each in reversed(_ask(folder, "/api/v1/sessions?limit=1000")["sessions"])
+            for each in reversed(ask(folder, "sessions?limit=1000")["sessions"])
             if each["ended_at"]
         }
         if seen is not None:
@@ -64,18 +52,15 @@ def _new(folder: Path, failed: bool) -> Iterator[int]:
 
 
 def _show(session: Any) -> None:
-    from mailbell.log import escape
-
     for line in _lines(session):
-        click.echo(escape(line))
+        echo(line)
     click.echo()
 
 
 def _lines(session: Any) -> Iterator[str]:
     """A head that says what came of it, the dialogue, and how it ended."""
     began = datetime.fromtimestamp(session["started_at"]).astimezone()
-    mails = session["mails"]
-    result = "FAILED" if session["failed"] else f"{mails} mail{'' if mails == 1 else 's'}"
+    result = "FAILED" if session["failed"] else counted(session["mails"], "mail")
     where = f"{session['ip']} port {session['port']} to {session['ioserver']}"
     yield f"#{session['id']}  {began:%Y-%m-%d %H:%M:%S}  {where}  {result}"
     if session["tls"]:

@@ -10,24 +10,22 @@ from urllib.parse import quote
 
 import click
 
-from mailbell.cli.options import config_option, data_option, duration
+from mailbell.cli.options import ask, counted, duration, echo, folder_option
 
 
 @click.command()
-@config_option
-@data_option
+@folder_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
-def status(config: Path | None, data: Path | None, as_json: bool) -> None:
+def status(folder: Path, as_json: bool) -> None:
     """Show what listens, the journal and each sink."""
-    whole = _ask(config, data, "status")
-    whole["ha"] = _ask(config, data, "ha")
+    whole = ask(folder, "status")
+    whole["ha"] = ask(folder, "ha")
     for line in [json.dumps(whole)] if as_json else _lines(whole):
-        _echo(line)
+        echo(line)
 
 
 @click.command()
-@config_option
-@data_option
+@folder_option
 @click.option("--parked", is_flag=True, help="All that the sink has given up.")
 @click.option(
     "--id",
@@ -38,9 +36,7 @@ def status(config: Path | None, data: Path | None, as_json: bool) -> None:
 )
 @click.option("--since", metavar="TIME", help='All that came in the last "2h", "3d".')
 @click.argument("sink")
-def replay(
-    config: Path | None, data: Path | None, parked: bool, ids: tuple[str, ...], since: str | None, sink: str
-) -> None:
+def replay(folder: Path, parked: bool, ids: tuple[str, ...], since: str | None, sink: str) -> None:
     """Deliver events to SINK once more."""
     if [parked, bool(ids), since is not None].count(True) != 1:
         raise click.UsageError("say which events: one of --parked, --id, --since")
@@ -51,32 +47,18 @@ def replay(
         body = {"sequences": [int(each) for each in ids]} if numbers else {"ids": list(ids)}
     else:
         body = {"parked": True}
-    count = _ask(config, data, f"sinks/{quote(sink, '')}/replay", body)["replayed"]
-    _echo(f"{count} event{'' if count == 1 else 's'} on the way to {sink}")
+    count = ask(folder, f"sinks/{quote(sink, '')}/replay", body)["replayed"]
+    echo(f"{counted(count, 'event')} on the way to {sink}")
 
 
 @click.command()
-@config_option
-@data_option
+@folder_option
 @click.argument("action", type=click.Choice(["pause", "resume"]))
 @click.argument("sink")
-def sinks(config: Path | None, data: Path | None, action: str, sink: str) -> None:
+def sinks(folder: Path, action: str, sink: str) -> None:
     """Pause SINK, or resume it. Meanwhile its events wait in the journal."""
-    found = _ask(config, data, f"sinks/{quote(sink, '')}/{action}", {})
-    _echo(f"{sink} is {found['state']}, {found['lag']} to deliver")
-
-
-def _ask(config: Path | None, data: Path | None, path: str, body: object = None) -> Any:
-    from mailbell.cli.control import ask
-    from mailbell.config import load
-
-    return ask(load(config, data=data).data, f"/api/v1/{path}", body)
-
-
-def _echo(line: str) -> None:
-    from mailbell.log import escape
-
-    click.echo(escape(line))
+    found = ask(folder, f"sinks/{quote(sink, '')}/{action}", {})
+    echo(f"{sink} is {found['state']}, {found['lag']} to deliver")
 
 
 def _availability(ha: Any) -> Iterator[str]:

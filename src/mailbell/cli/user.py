@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from mailbell.cli.options import echo
 from mailbell.errors import MailbellError
 
 _file = click.argument("file", default=Path("users"), type=click.Path(path_type=Path), metavar="[FILE]")
@@ -64,11 +65,10 @@ def remove(name: str, file: Path) -> None:
 @_file
 def list_(file: Path) -> None:
     """Show the users, and how their passwords are kept."""
-    from mailbell.log import escape
     from mailbell.login.passwords import kind, parse
 
     for name, hashed in parse(file).items():
-        click.echo(escape(f"{name}  {kind(hashed)}"))
+        echo(f"{name}  {kind(hashed)}")
 
 
 def _asked() -> str:

@@ -13,13 +13,13 @@ from mailbell.delivery.alignment import Alignment
 from mailbell.delivery.deference import Deference
 from mailbell.delivery.feed import Feed
 from mailbell.delivery.monitor import Watermark
-from mailbell.delivery.recent import Recent
 from mailbell.delivery.schedule import Again, Hold, Park, Settle, decide
 from mailbell.delivery.selection import NO_MATCH, Selection, Skip
 from mailbell.delivery.tally import Tally
 from mailbell.errors import JournalUnavailable, MailGone, SinkUnavailable
 from mailbell.event.convert import Converted
 from mailbell.journal.base import Claim, Consumer, Fate
+from mailbell.newest import Newest
 from mailbell.settings import SinkSettings
 from mailbell.sinks.base import Delivered, Outcome, Retry, Sink
 
@@ -28,6 +28,9 @@ START_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 TURN = 32
 """Events claimed at once for a sink that takes them in turn."""
+
+REMEMBERED = 4096
+"""Events of which it is known how they were settled."""
 
 LATE = 3600.0
 """Seconds: the delivery of a mail that is older makes up for something, and says nothing of our speed."""
@@ -67,7 +70,8 @@ class Delivery:
         self._behind = behind
         self._on_delivered = on_delivered
         self._on_change = on_change
-        self._recent = Recent()
+        self._recent: Newest[int, Fate] = Newest(REMEMBERED)
+        """How the last ones were settled: what the consumer does not keep."""
         self._selection = Selection(settings)
         self._newest = consumer.position
         self._in_turn = in_turn
@@ -236,7 +240,7 @@ class Delivery:
         """The sink does not get it; None: nobody does, it is gone."""
         self.consumer.ack(claim)
         if skip is not None:
-            self._recent.note(claim.sequence, _skipped(skip, self._clock.time()))
+            self._recent[claim.sequence] = _skipped(skip, self._clock.time())
         self._tell(claim)
 
     def _is_fresh(self, claim: Claim) -> bool:
@@ -312,7 +316,7 @@ class Delivery:
             case Settle():
                 self.consumer.ack(claim)
                 self._selection.settled(claim.sequence)
-                self._recent.note(claim.sequence, Fate(state="settled", attempts=claim.attempt, at=now))
+                self._recent[claim.sequence] = Fate(state="settled", attempts=claim.attempt, at=now)
                 self.tally.deliver(self._clock.monotonic())
                 if self._on_delivered is not None and item is not None:
                     self._on_delivered(item, claim.sequence)

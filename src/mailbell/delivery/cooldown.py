@@ -5,10 +5,10 @@ goes out again.
 """
 
 import hashlib
-from collections import OrderedDict
 
 from mailbell.event.schema import MailEvent
 from mailbell.event.template import Template
+from mailbell.newest import Newest
 from mailbell.settings import CooldownSettings
 
 REMEMBERED = 10_000
@@ -21,23 +21,17 @@ class Cooldown:
     def __init__(self, settings: CooldownSettings) -> None:
         self._key = Template(settings.key)
         self._every = settings.every
-        self._kinds: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._kinds: Newest[str, tuple[float, int]] = Newest(REMEMBERED)
 
     def admit(self, event: MailEvent, now: float) -> int | None:
         """None: suppressed. Else how many were suppressed since the last one that went out."""
         key = self._key.render(event)
         opened, count = self._kinds.get(key, (None, 0))
         if opened is not None and 0 <= now - opened < self._every:
-            self._remember(key, opened, count + 1)
+            self._kinds[key] = opened, count + 1
             return None
-        self._remember(key, now, 0)
+        self._kinds[key] = now, 0
         return count
-
-    def _remember(self, key: str, opened: float, count: int) -> None:
-        self._kinds[key] = (opened, count)
-        self._kinds.move_to_end(key)
-        if len(self._kinds) > REMEMBERED:
-            self._kinds.popitem(last=False)
 
 
 class Dedupe:
@@ -45,7 +39,7 @@ class Dedupe:
 
     def __init__(self, window: float) -> None:
         self._window = window
-        self._seen: OrderedDict[bytes, float] = OrderedDict()
+        self._seen: Newest[bytes, float] = Newest(REMEMBERED)
 
     def repeated(self, event: MailEvent, now: float) -> bool:
         """True for a mail that was let through less than the window ago."""
@@ -54,9 +48,6 @@ class Dedupe:
         if seen is not None and 0 <= now - seen < self._window:
             return True
         self._seen[key] = now
-        self._seen.move_to_end(key)
-        if len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
         return False
 
 

@@ -50,7 +50,6 @@ class Deliveries(Mapping[str, Delivery]):
         self._clock = clock
         self._state = state
         self._behind = behind
-        self._activity = activity
         self._deference = deference
         self._changing = asyncio.Lock()
         state.active = activity.active

@@ -3,7 +3,6 @@
 import hashlib
 import re
 from copy import copy
-from datetime import UTC, datetime
 from functools import cached_property
 
 import msgspec
@@ -11,7 +10,7 @@ import msgspec
 from mailbell.event import header, hsyco
 from mailbell.event.address import addresses
 from mailbell.event.charset import Decoded, decode
-from mailbell.event.date import rfc3339
+from mailbell.event.date import moment, rfc3339
 from mailbell.event.defects import Defects
 from mailbell.event.detect import HEAD, detect, suffix
 from mailbell.event.entity import Entity, parse
@@ -173,7 +172,7 @@ def _event(mail: Mail, message: _Message) -> MailEvent:
     return MailEvent(
         schema=SCHEMA,
         id=mail.id,
-        received_at=_moment(mail.received_at),
+        received_at=moment(mail.received_at),
         ioserver=mail.ioserver,
         name=f"{mail.ioserver}.mail",
         source=_source(mail.source),
@@ -246,11 +245,6 @@ def _source(source: Source) -> EventSource:
     tls = TlsInfo(source.tls.version, source.tls.cipher) if source.tls else None
     user = source.auth_user and _sane(source.auth_user)
     return EventSource(source.ip, source.port, _sane(source.helo), user, tls)
-
-
-def _moment(milliseconds: int) -> str:
-    seconds, rest = divmod(milliseconds, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{rest:03}Z"
 
 
 def _inside(identifier: str | None) -> str | None:

@@ -1,7 +1,7 @@
-"""The Date field: RFC 5322 §3.3 and §4.3, and what clocks without a standard print."""
+"""Moments: the Date field (RFC 5322 §3.3, §4.3, and what clocks without a standard print), and RFC 3339."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 
 _MONTHS = {
     name: number
@@ -40,6 +40,17 @@ _FORMS = tuple(
         rf"[a-z]{{3}} {_MONTH} {_DAY} {_TIME} {_ZONE} (?P<year>\d{{4}})",
     )
 )
+
+
+def moment(milliseconds: int) -> str:
+    """As the event and the API write it: RFC 3339, in UTC."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{rest:03}Z"
+
+
+def moment_of(seconds: float) -> str:
+    """The same, from seconds since the epoch."""
+    return moment(int(seconds * 1000))
 
 
 def rfc3339(line: str) -> str | None:

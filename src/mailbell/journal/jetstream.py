@@ -11,31 +11,24 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from datetime import datetime
-from typing import Protocol, Self, TypeVar
+from itertools import islice
+from typing import Protocol, Self
 
-from mailbell.clock import Clock, SystemClock
-from mailbell.errors import JournalError, JournalUnavailable, MailGone, StartupError
+from mailbell.clock import Clock
+from mailbell.errors import JournalError, JournalUnavailable, MailGone
 from mailbell.journal import stream
 from mailbell.journal.base import Appender
 from mailbell.journal.large import Large
-from mailbell.journal.publisher import Publisher
 from mailbell.journal.recent import Recent
 from mailbell.journal.shared import SharedConsumer
-from mailbell.journal.stream import Layout
+from mailbell.journal.stream import START_PATIENCE, Layout
 from mailbell.journal.trim import Trimmer
 from mailbell.mail import Mail
 from mailbell.remote.jetstream import JetStream, JetStreamError, StreamInfo
-from mailbell.remote.nats import NatsLink, NatsUnavailable, NobodyThere
+from mailbell.remote.nats import NatsLink, NatsUnavailable
 from mailbell.settings import JournalSettings
-
-DELAYS = (0.0, 0.1, 0.25, 0.5, 1.0)
-"""Seconds before each try to connect again."""
-
-START_PATIENCE = 30.0
-START_PAUSE = 1.0
-"""Seconds for which a start waits for servers that are not there yet, and between the tries."""
 
 LOOK_EVERY = 1.0
 REFRESH_EVERY = 3.0
@@ -50,54 +43,9 @@ YOUNG = 60.0
 
 PROGRESS = b"+WPI"
 
-T = TypeVar("T")
 Term = Callable[[], int | None]
 
 logger = logging.getLogger("mailbell.journal")
-
-
-async def connect(who: str, settings: JournalSettings, patience: float = START_PATIENCE) -> NatsLink:
-    """A connection; StartupError when there is none to be had for so long."""
-    link = NatsLink(who, stream.options(settings), DELAYS)
-    await until_there(link.start, patience)
-    return link
-
-
-async def until_there(work: Callable[[], Awaitable[T]], patience: float) -> T:
-    """Try for so long; StartupError with the last reason."""
-    now = asyncio.get_running_loop().time
-    until, said = now() + patience, ""
-    while True:
-        try:
-            return await work()
-        except NatsUnavailable as error:
-            what = f"journal: {error}{_remedy(error)}"
-            if now() + START_PAUSE >= until:
-                raise StartupError(what) from None
-            if what != said:
-                said = what
-                logger.error("%s. Trying for %.0f s", what, until - now())
-        await asyncio.sleep(START_PAUSE)
-
-
-def _remedy(error: NatsUnavailable) -> str:
-    if isinstance(error, NobodyThere | stream.TooFewPeers):  # these have one of their own
-        return ""
-    return "; see that the server runs, and journal.url and the login are right"
-
-
-async def open_publisher(settings: JournalSettings, clock: Clock, patience: float) -> Publisher:
-    """The receiving half; closing it closes its connection."""
-    link = await connect("journal (receiving)", settings, patience)
-    try:
-        layout = Layout(settings.stream, settings.replicas)
-        info = await until_there(lambda: stream.prepare(JetStream(link), layout), patience)
-        publisher = Publisher(link, layout, clock, info.state.last_seq)
-        await publisher.start()
-    except BaseException:
-        await link.stop()
-        raise
-    return publisher
 
 
 class Receives(Appender, Protocol):
@@ -124,7 +72,7 @@ class JetStreamJournal:
         term: Term,
         info: StreamInfo,
     ) -> None:
-        """For `open` and `beside`. `term` tells the lease that is held: without, nothing shared comes."""
+        """For `beside`. `term` tells the lease that is held: without, nothing shared comes."""
         self.link = link
         self.layout = layout
         self.broken: JournalUnavailable | None = None
@@ -147,33 +95,7 @@ class JetStreamJournal:
         self._reading: dict[int, asyncio.Task[Mail]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.all_is_new = False
-        self.ends_with = AsyncExitStack()
-        """What is closed after the journal."""
         self._closed = False
-
-    @classmethod
-    async def open(
-        cls,
-        settings: JournalSettings,
-        clock: Clock | None = None,
-        *,
-        node: str = "node",
-        lease: float = 10.0,
-        term: Term = lambda: 1,
-        patience: float = START_PATIENCE,
-    ) -> Self:
-        """Both halves, over connections of their own. StartupError when servers or stream won't do."""
-        clock = clock or SystemClock()
-        async with AsyncExitStack() as stack:
-            publisher = await open_publisher(settings, clock, patience)
-            stack.push_async_callback(publisher.close)
-            link = await connect("journal", settings, patience)
-            stack.push_async_callback(link.stop)
-            journal = await cls.beside(
-                publisher, link, settings, clock, node=node, lease=lease, term=term, patience=patience
-            )
-            journal.ends_with = stack.pop_all()
-        return journal
 
     @classmethod
     async def beside(
@@ -196,7 +118,7 @@ class JetStreamJournal:
         it came in when nobody could ask for them, since the stream before was deleted.
         """
         layout = Layout(settings.stream, settings.replicas)
-        info = await until_there(lambda: stream.prepare(JetStream(link), layout), patience)
+        info = await stream.until_there(lambda: stream.prepare(JetStream(link), layout), patience)
         for line in stream.cautions(info.config, settings):
             logger.warning("%s", line)
         journal = cls(receives, link, layout, settings, clock, node, lease, term, info)
@@ -259,15 +181,7 @@ class JetStreamJournal:
         info = await stream.asked(self._jetstream.stream(self.layout.mail, deleted=True))
         if info is None:
             raise JournalUnavailable(f"the stream {self.layout.mail} is gone")
-        deleted = set(info.state.deleted)
-        there = range(max(after + 1, info.state.first_seq), min(until, info.state.last_seq) + 1)
-        found: list[int] = []
-        for sequence in there:
-            if len(found) >= limit:
-                break
-            if sequence not in deleted:
-                found.append(sequence)
-        return found
+        return list(islice(stream.there(info, after, until), limit))
 
     async def consumer(self, name: str, *, own: bool = False) -> SharedConsumer:
         """Return the durable consumer of this name; with `own`, this node's."""
@@ -322,7 +236,6 @@ class JetStreamJournal:
             task.cancel()
         await asyncio.wait(self._tasks)
         await asyncio.gather(*(consumer.close() for consumer in self._consumers.values()))
-        await self.ends_with.aclose()
 
     async def _make(self, name: str, own: bool) -> SharedConsumer:
         durable = self._own(name) if own else name

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from typing import Self
 
 from nats.aio.msg import Msg
 
@@ -12,10 +13,11 @@ from mailbell.histogram import Histogram
 from mailbell.journal.health import Health
 from mailbell.journal.large import Large
 from mailbell.journal.repeats import Repeats
-from mailbell.journal.stream import Layout, encode
+from mailbell.journal.stream import START_PATIENCE, Layout, connect, encode, prepare, until_there
 from mailbell.mail import Mail
 from mailbell.remote.jetstream import FULL, Ack, JetStream, JetStreamError
 from mailbell.remote.nats import NatsLink, NatsUnavailable
+from mailbell.settings import JournalSettings
 
 PATIENCE = 10.0
 """Seconds for which a mail waits to be stored: longer than a new leader takes, shorter than clients wait."""
@@ -55,6 +57,20 @@ class Publisher:
         self.last_sequence = last
         self.stored: Callable[[int], None] = lambda _: None
         """Called after each append with the newest sequence."""
+
+    @classmethod
+    async def open(cls, settings: JournalSettings, clock: Clock, patience: float = START_PATIENCE) -> Self:
+        """Connect, and disconnect when closed. StartupError when servers or stream won't do."""
+        link = await connect("journal (receiving)", settings, patience)
+        try:
+            layout = Layout(settings.stream, settings.replicas)
+            info = await until_there(lambda: prepare(JetStream(link), layout), patience)
+            publisher = cls(link, layout, clock, info.state.last_seq)
+            await publisher.start()
+        except BaseException:
+            await link.stop()
+            raise
+        return publisher
 
     def __repr__(self) -> str:
         return f"<Publisher {self._layout.mail} at {self.last_sequence}>"

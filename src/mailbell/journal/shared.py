@@ -1,8 +1,8 @@
 """A durable consumer in JetStream, which several nodes may share: the server keeps who has which event.
 
 ```
-stream MAILBELL ──────▶ new mail ──▶ _fresh ──▶ claimed ─┬─ ack ──▶ +ACK
-stream MAILBELL_STATE ▶ what waits ▶ _turns ──▶ claimed ─┼─ retry ▶ a message in MAILBELL_STATE, then +ACK
+stream MAILBELL ──────▶ new mail ──▶ fresh ───▶ claimed ─┬─ ack ──▶ +ACK
+stream MAILBELL_STATE ▶ what waits ▶ turns ───▶ claimed ─┼─ retry ▶ a message in MAILBELL_STATE, then +ACK
                                                          └─ park ─▶ the same, then +ACK
 ```
 Whatever is in hand here (fresh, waiting for a time that is near, claimed) is the server's to give to another
@@ -13,7 +13,6 @@ lease all of it counts for nothing. What waits for a time that is far is handed 
 import asyncio
 import contextlib
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -22,10 +21,11 @@ from mailbell.clock import Clock
 from mailbell.errors import JournalUnavailable
 from mailbell.journal.aside import Aside
 from mailbell.journal.base import Claim, Fate, Parked, State
+from mailbell.journal.hands import Hand, Hands
 from mailbell.journal.pull import Delivery, Pull
 from mailbell.journal.settle import Settler
 from mailbell.journal.stream import Layout, asked
-from mailbell.journal.turns import Hand, Turn, Turns, Waiting
+from mailbell.journal.turns import Turn, Turns, Waiting
 from mailbell.remote.jetstream import JetStream
 from mailbell.remote.nats import NatsLink
 
@@ -37,9 +37,6 @@ NEAR = 30.0
 
 PORTION = 256
 """How many of those that wait are asked for at once."""
-
-REMEMBERED = 10_000
-"""How many settled events are remembered, should the server not have heard of it."""
 
 IDLE = 1.0
 """Seconds after which what nobody fetches is handed back, for other nodes."""
@@ -81,27 +78,16 @@ class SharedConsumer:
         self._settler = Settler(link)
         self._mail = Pull(link, layout.mail, durable, self._took_mail, self._wake)
         self._again = Pull(link, layout.state, durable, self._took_waiting, self._wake)
-        self._claimed: dict[int, tuple[Claim, Hand]] = {}
-        self._void: set[int] = set()
-        """Claimed in an earlier term, and not answered yet."""
-        self._fresh: dict[int, Hand] = {}
+        self._hands = Hands()
         self._turns = Turns(clock)
         self._aside = Aside(durable, self._jetstream, layout)
-        self._returned: set[int] = set()
-        self._putting: dict[tuple[bool, int], Hand] = {}
-        """Retried or parked, and that is not stored yet."""
-        self._settled: OrderedDict[tuple[bool, int], None] = OrderedDict()
-        self._delivered = self._floor = 0
-        """The newest that was handed to any node, and up to where all are answered."""
-        self._others = 0
-        """How many events other nodes have in hand."""
         self._fetching = 0
         self._fetched_at = 0.0
         self._changed = asyncio.Event()
         self._stopping = self._closed = False
 
     def __repr__(self) -> str:
-        return f"<SharedConsumer {self.durable} at {self.position}, {len(self._claimed)} claimed>"
+        return f"<SharedConsumer {self.durable} at {self.position}, {self._hands}>"
 
     async def start(self) -> None:
         """Learn how things stand, and subscribe."""
@@ -117,15 +103,12 @@ class SharedConsumer:
     @property
     def position(self) -> int:
         """Every sequence up to this one is settled or waits for a retry; or another node has it."""
-        mine = [hand.sequence for _, hand in self._claimed.values() if not hand.key[0]]
-        return min([*mine, *self._fresh, *self._returned, self._delivered + 1]) - 1
+        return self._hands.position
 
     @property
     def lag(self) -> int:
         """How many events are not settled, as far as is known here."""
-        new = max(0, self._last() - self._delivered)
-        mine = sum(not hand.key[0] for _, hand in self._claimed.values())
-        return new + mine + len(self._fresh) + len(self._returned) + len(self._turns.all) + self._others
+        return self._hands.lag(self._last()) + len(self._turns.all)
 
     @property
     def waiting(self) -> Sequence[int]:
@@ -156,7 +139,7 @@ class SharedConsumer:
     def holds(self, claim: Claim) -> bool:
         """Whether the claim is still this node's: asked right before it is delivered."""
         self._is_held()
-        return claim.sequence in self._claimed
+        return claim.sequence in self._hands.claimed
 
     def _is_held(self) -> bool:
         """Whether this node is active. What was given us in an earlier term is not ours any more."""
@@ -167,10 +150,7 @@ class SharedConsumer:
         return term is not None
 
     def _lapse(self) -> None:
-        self._void.update(self._claimed)
-        self._claimed.clear()
-        self._fresh.clear()
-        self._returned.clear()
+        self._hands.lapse()
         self._turns.let_go()
         self._mail.forget()
         self._again.forget()
@@ -182,15 +162,15 @@ class SharedConsumer:
         now = self._clock.monotonic()
         while len(claims) < limit and (due := self._turns.next_due()) is not None and due <= now:
             claims.append(self._claim_waiting(self._turns.pop_due()))
-        while len(claims) < limit and self._fresh:
-            claims.append(self._claim_fresh(min(self._fresh)))
+        while len(claims) < limit and self._hands.fresh:
+            claims.append(self._claim_fresh(min(self._hands.fresh)))
         return claims
 
     def _first(self) -> list[Claim]:
         """The earliest that is not settled, when its time has come and nothing is under way."""
-        if self._claimed:
+        if self._hands.claimed:
             return []
-        fresh, waiting = min(self._fresh, default=None), min(self._turns.all, default=None)
+        fresh, waiting = min(self._hands.fresh, default=None), min(self._turns.all, default=None)
         if waiting is not None and (fresh is None or waiting < fresh):
             turn = self._turns.get(waiting)
             if turn is None or turn.hand is None or turn.due > self._clock.monotonic():
@@ -202,18 +182,15 @@ class SharedConsumer:
         hand, turn.hand = turn.hand, None
         assert hand is not None  # noqa: S101  what is on the agenda is in hand
         claim = Claim(hand.sequence, turn.attempts + 1, self._turns.first_attempt_at(turn))
-        self._claimed[hand.sequence] = claim, hand
-        return claim
+        return self._hands.claim(claim, hand)
 
     def _claim_fresh(self, sequence: int) -> Claim:
-        claim = Claim(sequence)
-        self._claimed[sequence] = claim, self._fresh.pop(sequence)
-        return claim
+        return self._hands.claim(Claim(sequence), self._hands.fresh.pop(sequence))
 
     def _demand(self, limit: int, ordered: bool) -> None:
         """Have the server send what there may be."""
         self._ask_for_waiting()
-        if ordered and (self._turns.all or self._claimed):
+        if ordered and (self._turns.all or self._hands.claimed):
             return
         if len(self._turns.all) < MAX_WAITING:
             self._mail.ask(1 if ordered else limit)
@@ -240,20 +217,17 @@ class SharedConsumer:
         sequence = delivery.sequence
         if delivery.data:
             self._seen(sequence, delivery.data)
-        if sequence <= self._delivered and sequence not in self._returned and self._others:
-            self._others -= 1  # another node had it
-        self._delivered = max(self._delivered, sequence)
-        self._returned.discard(sequence)
+        self._hands.came(sequence)
         hand = self._hand(sequence, False, delivery)
-        if hand is None or sequence in self._claimed or hand.key in self._putting:
+        if hand is None or sequence in self._hands.claimed or hand.key in self._hands.putting:
             return  # not active, or the server is impatient with what we have in hand: `keep` tells it
-        if hand.key in self._settled:
+        if self._hands.is_settled(hand):
             self._settler.ack(delivery.reply)  # it has not heard of that
             return
         if self._stopping:
             self._hand_back(hand)
             return
-        self._fresh[sequence] = hand
+        self._hands.fresh[sequence] = hand
         self._wake()
 
     def _took_waiting(self, delivery: Delivery) -> None:
@@ -265,12 +239,12 @@ class SharedConsumer:
             return
         sequence = waiting.sequence
         hand = self._hand(sequence, True, delivery)
-        if hand is None or hand.key in self._putting:
+        if hand is None or hand.key in self._hands.putting:
             return
-        if hand.key in self._settled:
+        if self._hands.is_settled(hand):
             self._settler.ack(delivery.reply)
             return
-        if sequence in self._claimed:
+        if sequence in self._hands.claimed:
             self._settler.back(delivery.reply, IDLE)
             return
         turn = self._turns.took(waiting)
@@ -300,12 +274,7 @@ class SharedConsumer:
             return "pending" if turn is not None and not turn.attempts else "waiting"
         if sequence in self._aside.sequences:
             return "parked"
-        if sequence > self._delivered or self._is_in_hand(sequence) or self._may_be_elsewhere(sequence):
-            return "pending"
-        return "settled"
-
-    def _may_be_elsewhere(self, sequence: int) -> bool:
-        return self._others > 0 and sequence > self._floor and (False, sequence) not in self._settled
+        return "pending" if self._hands.is_pending(sequence) else "settled"
 
     async def fate(self, sequence: int) -> Fate:
         """How it stands with this event, and why."""
@@ -316,28 +285,20 @@ class SharedConsumer:
                 self._jetstream.last(self._layout.state, self._layout.again(self.durable, sequence))
             )
             if found is not None:
-                return self._waits_for(msgspec.json.decode(found.data, type=Waiting))
+                return self._turns.fate(msgspec.json.decode(found.data, type=Waiting))
         if state == "parked":
-            for parked in await self.parked():
-                if parked.sequence == sequence:
-                    return Fate(
-                        state="parked", attempts=parked.attempts, at=parked.parked_at, reason=parked.reason
-                    )
+            for each in await self.parked():
+                if each.sequence == sequence:
+                    return Fate(state="parked", attempts=each.attempts, at=each.parked_at, reason=each.reason)
         return Fate(state=state if state in ("pending", "settled") else self.state(sequence))
-
-    def _waits_for(self, waiting: Waiting) -> Fate:
-        turn = self._turns.get(waiting.sequence) or self._turns.made_of(waiting)
-        due = self._turns.due_at(turn)
-        return Fate(
-            state="waiting", attempts=waiting.attempts, due=due, at=waiting.since, reason=waiting.reason
-        )
 
     # Answers.
 
     def ack(self, claim: Claim) -> None:
         """Settle: delivered."""
         if (hand := self._answer(claim)) is not None:
-            self._settle(hand)
+            self._let_go(hand)
+            self._hands.settle(hand)
             self._settler.ack(hand.reply)
 
     def retry(self, claim: Claim, at: float, reason: str) -> None:
@@ -345,7 +306,7 @@ class SharedConsumer:
         if (hand := self._answer(claim)) is None:
             return
         now = self._clock.time()
-        first = now if claim.first_attempt_at is None else self._first_of(claim)
+        first = now if claim.first_attempt_at is None else self._turns.first_of(claim)
         self._put(*self._waits(claim.sequence, claim.attempt, first, max(at, now), reason), hand)
 
     def park(self, claim: Claim, reason: str) -> None:
@@ -362,7 +323,7 @@ class SharedConsumer:
             return
         if hand.key[0]:  # its time has come, whatever the clock is set to meanwhile
             attempts = claim.attempt - 1
-            first = self._first_of(claim) if attempts else None
+            first = self._turns.first_of(claim) if attempts else None
             self._put(*self._waits(claim.sequence, attempts, first, self._clock.time(), "released"), hand)
         else:
             self._hand_back(hand)
@@ -370,48 +331,28 @@ class SharedConsumer:
     def _answer(self, claim: Claim) -> Hand | None:
         """Where to answer; None where that is another node's by now."""
         self._is_held()
-        if claim.sequence in self._void:
-            self._void.remove(claim.sequence)
-            return None
-        found = self._claimed.pop(claim.sequence, None)
-        if found is None:
-            raise ValueError(
-                f"consumer {self.name}: event {claim.sequence} is not claimed, or was answered already"
-            )
-        self._wake()
-        return found[1]
-
-    def _settle(self, hand: Hand) -> None:
-        self._let_go(hand)
-        self._remember(hand)
+        hand = self._hands.answer(claim)
+        if hand is not None:
+            self._wake()
+        return hand
 
     def _let_go(self, hand: Hand) -> None:
         if hand.key[0]:
             self._turns.remove(hand.sequence)
 
-    def _remember(self, hand: Hand) -> None:
-        self._settled[hand.key] = None
-        while len(self._settled) > REMEMBERED:
-            self._settled.popitem(last=False)
-
     def _put(self, subject: str, body: bytes, hand: Hand) -> None:
         """Until it is stored the event is ours, and nobody else's."""
 
         def stored() -> None:
-            del self._putting[hand.key]
-            self._remember(hand)
+            del self._hands.putting[hand.key]
+            self._hands.settle(hand)
 
-        self._putting[hand.key] = hand
+        self._hands.putting[hand.key] = hand
         self._settler.put(subject, body, hand.reply, stored)
 
     def _hand_back(self, hand: Hand) -> None:
-        self._returned.add(hand.sequence)
+        self._hands.returned.add(hand.sequence)
         self._settler.back(hand.reply)
-
-    def _first_of(self, claim: Claim) -> float:
-        turn = self._turns.get(claim.sequence)
-        first = None if turn is None else self._turns.first_attempt_at(turn)
-        return first if first is not None else claim.first_attempt_at or self._clock.time()
 
     def _waits(
         self, sequence: int, attempts: int, first: float | None, due: float, reason: str
@@ -437,15 +378,11 @@ class SharedConsumer:
         """Deliver these once more, now, attempts starting at 1; durable when it returns."""
         await self.refresh()
         for sequence in sequences:
-            if not 0 < sequence <= self._delivered or self._is_in_hand(sequence):
+            if not 0 < sequence <= self._hands.delivered or self._hands.has(sequence):
                 continue
             subject, body = self._waits(sequence, 0, None, self._clock.time(), "replayed")
             await asked(self._jetstream.publish(subject, body))
             await self._aside.forget(sequence)
-
-    def _is_in_hand(self, sequence: int) -> bool:
-        putting = (hand.sequence for hand in self._putting.values())
-        return any(sequence in each for each in (self._claimed, self._fresh, self._returned, putting))
 
     # Now and then.
 
@@ -455,28 +392,25 @@ class SharedConsumer:
         mail = await asked(self._jetstream.consumer(self._layout.mail, self.durable))
         if mail is None:
             raise JournalUnavailable(f"the consumer {self.durable} of the stream {self._layout.mail} is gone")
-        self._delivered = max(self._delivered, mail.delivered.stream_seq)
-        self._floor = mail.ack_floor.stream_seq
-        self._returned.clear()
-        mine = sum(not hand.key[0] for _, hand in self._claimed.values()) + len(self._fresh)
-        self._others = max(0, mail.num_ack_pending - mine)
+        floor = mail.ack_floor.stream_seq
+        self._hands.learn(mail.delivered.stream_seq, floor, mail.num_ack_pending)
         await self._refresh_waiting()
         await self._aside.refresh()
-        return self._floor
+        return floor
 
     async def _refresh_waiting(self) -> None:
         before = self._turns.begin_listing()
         pattern = self._layout.again(self.durable, "*")
         subjects = await asked(self._jetstream.subjects(self._layout.state, pattern))
-        ours = [hand.sequence for _, hand in self._claimed.values() if hand.key[0]]
-        self._turns.listed(before, [int(each.rpartition(".")[2]) for each in subjects], ours)
+        listed = [int(each.rpartition(".")[2]) for each in subjects]
+        self._turns.listed(before, listed, self._hands.retried())
 
     async def keep(self) -> list[str]:
         """Where to say that we are still at it; what nobody wants here is handed back."""
         self._is_held()
-        hands = [*(hand for _, hand in self._claimed.values()), *self._putting.values()]
+        hands = [*(hand for _, hand in self._hands.claimed.values()), *self._hands.putting.values()]
         if self._fetching or self._clock.monotonic() < self._fetched_at + IDLE:
-            hands += self._fresh.values()
+            hands += self._hands.fresh.values()
             hands += self._turns.hands()
         elif not self._closed:
             await self._hand_all_back()
@@ -485,14 +419,14 @@ class SharedConsumer:
     async def _hand_all_back(self) -> None:
         """What is not claimed, and what is still on its way here."""
         self._stopping = True
-        busy = bool(self._returned)
-        for hand in self._fresh.values():
+        busy = bool(self._hands.returned)
+        for hand in self._hands.fresh.values():
             self._hand_back(hand)
-        self._fresh.clear()
+        self._hands.fresh.clear()
         for hand in self._turns.let_go():
             self._settler.back(hand.reply)
         for pull in (self._mail, self._again):
-            if busy or self._returned or self._turns.all:
+            if busy or self._hands.returned or self._turns.all:
                 await pull.exhaust(BACK_WITHIN)
             await pull.end()
         self._stopping = False
@@ -504,7 +438,7 @@ class SharedConsumer:
         self._closed = True
         self._wake()
         if self._is_held():
-            for claim, _ in list(self._claimed.values()):
+            for claim, _ in list(self._hands.claimed.values()):
                 self.release(claim)
             await self._hand_all_back()
         for pull in (self._mail, self._again):

@@ -9,8 +9,9 @@ key-value bucket MAILBELL_LEASE   who is active (mailbell.lease.jetstream)
 ```
 """
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,13 +19,20 @@ import msgspec
 from mailbell.errors import JournalUnavailable, StartupError
 from mailbell.mail import Envelope, Mail, Source
 from mailbell.remote.jetstream import NO_JETSTREAM, NO_PEERS, JetStream, JetStreamError, StreamInfo
-from mailbell.remote.nats import NatsOptions, NatsUnavailable
+from mailbell.remote.nats import NatsLink, NatsOptions, NatsUnavailable, NobodyThere
 from mailbell.settings import JournalSettings
 
 DUPLICATE_WINDOW = 120.0
 """Seconds in which the same message id counts as the same mail."""
 
 DESCRIPTION = "mailbell's journal, version 1"
+
+DELAYS = (0.0, 0.1, 0.25, 0.5, 1.0)
+"""Seconds before each try to connect again."""
+
+START_PATIENCE = 30.0
+START_PAUSE = 1.0
+"""Seconds for which a start waits for servers that are not there yet, and between the tries."""
 
 T = TypeVar("T")
 
@@ -147,6 +155,36 @@ def options(settings: JournalSettings) -> NatsOptions:
     )
 
 
+async def connect(who: str, settings: JournalSettings, patience: float = START_PATIENCE) -> NatsLink:
+    """A connection; StartupError when there is none to be had for so long."""
+    link = NatsLink(who, options(settings), DELAYS)
+    await until_there(link.start, patience)
+    return link
+
+
+async def until_there(work: Callable[[], Awaitable[T]], patience: float) -> T:
+    """Try for so long; StartupError with the last reason."""
+    now = asyncio.get_running_loop().time
+    until, said = now() + patience, ""
+    while True:
+        try:
+            return await work()
+        except NatsUnavailable as error:
+            what = f"journal: {error}{_remedy(error)}"
+            if now() + START_PAUSE >= until:
+                raise StartupError(what) from None
+            if what != said:
+                said = what
+                logger.error("%s. Trying for %.0f s", what, until - now())
+        await asyncio.sleep(START_PAUSE)
+
+
+def _remedy(error: NatsUnavailable) -> str:
+    if isinstance(error, NobodyThere | TooFewPeers):  # these have one of their own
+        return ""
+    return "; see that the server runs, and journal.url and the login are right"
+
+
 async def asked(call: Awaitable[T]) -> T:
     """What a call brings; JournalUnavailable where it fails."""
     try:
@@ -162,6 +200,13 @@ async def prepare(jetstream: JetStream, layout: Layout) -> StreamInfo:
         for problem in shortcomings(info, layout):
             raise StartupError(problem)
     return first
+
+
+def there(info: StreamInfo, after: int, until: int) -> Iterator[int]:
+    """The sequences in `after < sequence <= until` whose mail is there; `info` has the deleted ones."""
+    deleted = set(info.state.deleted)
+    span = range(max(after + 1, info.state.first_seq), min(until, info.state.last_seq) + 1)
+    return (sequence for sequence in span if sequence not in deleted)
 
 
 async def inspect(jetstream: JetStream, layout: Layout) -> list[str]:

@@ -6,7 +6,7 @@ from mailbell.clock import Clock
 from mailbell.journal.large import Large
 from mailbell.journal.mails import Old
 from mailbell.journal.retention import spent
-from mailbell.journal.stream import Layout, decode
+from mailbell.journal.stream import Layout, decode, there
 from mailbell.remote.jetstream import JetStream
 from mailbell.settings import JournalSettings
 
@@ -52,11 +52,9 @@ class Trimmer:
         info = await self._jetstream.stream(self._layout.mail, deleted=True)
         if info is None:
             return []
-        deleted = set(info.state.deleted)
-        there = range(max(after + 1, info.state.first_seq), min(until, info.state.last_seq) + 1)
         found: list[Old] = []
-        for sequence in there:
-            if sequence not in deleted and (old := await self._old(sequence)) is not None:
+        for sequence in there(info, after, until):
+            if (old := await self._old(sequence)) is not None:
                 found.append(old)
                 if len(found) >= WINDOW:
                     break

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator
 import msgspec
 
 from mailbell.clock import Clock
+from mailbell.journal.base import Claim, Fate
+from mailbell.journal.hands import Hand
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -17,16 +19,6 @@ class Waiting(msgspec.Struct, frozen=True):
     since: float
     due: float
     reason: str
-
-
-class Hand(msgspec.Struct, frozen=True):
-    """An event that is ours at present: where to answer, and the term of the lease that we got it in."""
-
-    sequence: int
-    reply: str
-    key: tuple[bool, int]
-    """Whether it waited, and its sequence in its stream."""
-    term: int
 
 
 class Turn(msgspec.Struct, gc=False):
@@ -92,6 +84,20 @@ class Turns:
         if turn.first_attempt is None:
             return None
         return self._clock.time() - (self._clock.monotonic() - turn.first_attempt)
+
+    def first_of(self, claim: Claim) -> float:
+        """The same of what is claimed; now, where nothing is known."""
+        turn = self.get(claim.sequence)
+        first = None if turn is None else self.first_attempt_at(turn)
+        return first if first is not None else claim.first_attempt_at or self._clock.time()
+
+    def fate(self, waiting: Waiting) -> Fate:
+        """How it stands with what waits."""
+        turn = self.get(waiting.sequence) or self.made_of(waiting)
+        due = self.due_at(turn)
+        return Fate(
+            state="waiting", attempts=waiting.attempts, due=due, at=waiting.since, reason=waiting.reason
+        )
 
     def due_at(self, turn: Turn) -> float:
         """By the wall clock as it is set now."""

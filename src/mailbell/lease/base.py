@@ -1,8 +1,11 @@
-"""The port of the lease: which node may deliver, at this moment."""
+"""The port of the lease: which node may deliver, at this moment; and the lease of one that is alone."""
 
+import asyncio
 from typing import Literal, Protocol
 
 import msgspec
+
+from mailbell.clock import Clock
 
 Mode = Literal["single", "active-standby", "all-active"]
 
@@ -46,3 +49,22 @@ class Lease(Protocol):
     async def other_than(self, term: int | None) -> int | None:
         """Return the term once it is another than this one."""
         ...
+
+
+class Single:
+    """The lease of a node on its own: it is always the active one."""
+
+    term = 1
+    until = None
+
+    def __init__(self, node: str, clock: Clock) -> None:
+        self.standing = Standing(mode="single", node=node, active=True, since=clock.time(), holder=node)
+
+    def __repr__(self) -> str:
+        return f"<Single {self.standing.node}>"
+
+    async def other_than(self, term: int | None) -> int | None:
+        """Return the term once it is another than this one."""
+        if term == self.term:
+            await asyncio.Event().wait()
+        return self.term

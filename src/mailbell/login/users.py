@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import secrets
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from mailbell.clock import Clock
 from mailbell.errors import StartupError
 from mailbell.login.passwords import PLAIN, TOKEN, hash_password, hash_token, parse, verify
+from mailbell.newest import Newest
 from mailbell.smtp.sasl import Credentials, matches
 
 DELAYS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -111,7 +111,7 @@ class Authenticator:
         self._users = users
         self._clock = clock
         self._sleep = sleep
-        self._sources: OrderedDict[str, _Source] = OrderedDict()
+        self._sources: Newest[str, _Source] = Newest(_KNOWN)
         self._few = asyncio.Semaphore(AT_ONCE)
 
     @property
@@ -149,8 +149,5 @@ class Authenticator:
         return right
 
     def _source(self, ip: str) -> _Source:
-        source = self._sources.setdefault(ip, _Source())
-        self._sources.move_to_end(ip)
-        if len(self._sources) > _KNOWN:
-            self._sources.popitem(last=False)
+        source = self._sources[ip] = self._sources.get(ip) or _Source()
         return source

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ WITHIN = 5.0
 
 SERVICE_UNAVAILABLE = 503
 NO_MESSAGE = 10037
+NOTHING_TO_DELETE = (NO_MESSAGE, 10043, 10057)  # as the versions of the server say it
 NO_STREAM = 10059
 NO_CONSUMER = 10014
 WRONG_LAST = (10071, 10164)
@@ -76,7 +77,6 @@ class ConsumerInfo(msgspec.Struct, frozen=True):
     delivered: Place
     ack_floor: Place
     num_ack_pending: int
-    num_pending: int
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -128,13 +128,8 @@ class JetStream:
     async def stream(self, name: str, *, deleted: bool = False, within: float = WITHIN) -> StreamInfo | None:
         """What there is of a stream of this name; None when there is none."""
         body = {"deleted_details": True} if deleted else None
-        try:
-            found = await self.ask(f"STREAM.INFO.{name}", body, within=within)
-        except JetStreamError as error:
-            if error.error_code == NO_STREAM:
-                return None
-            raise
-        return msgspec.json.decode(found, type=StreamInfo)
+        found = await self._ask_for(f"STREAM.INFO.{name}", body, missing=(NO_STREAM,), within=within)
+        return None if found is None else msgspec.json.decode(found, type=StreamInfo)
 
     async def subjects(self, name: str, pattern: str) -> dict[str, int]:
         """The subjects of a stream that fit, and how many messages each has; all pages of them."""
@@ -153,13 +148,8 @@ class JetStream:
 
     async def consumer(self, stream: str, name: str) -> ConsumerInfo | None:
         """What there is of a durable consumer."""
-        try:
-            found = await self.ask(f"CONSUMER.INFO.{stream}.{name}")
-        except JetStreamError as error:
-            if error.error_code in (NO_CONSUMER, NO_STREAM):
-                return None
-            raise
-        return msgspec.json.decode(found, type=ConsumerInfo)
+        found = await self._ask_for(f"CONSUMER.INFO.{stream}.{name}", missing=(NO_CONSUMER, NO_STREAM))
+        return None if found is None else msgspec.json.decode(found, type=ConsumerInfo)
 
     async def create_consumer(self, stream: str, config: Mapping[str, object]) -> ConsumerInfo:
         """Make a durable consumer, or give the one that there is these settings."""
@@ -171,11 +161,7 @@ class JetStream:
 
     async def delete_consumer(self, stream: str, name: str) -> None:
         """Remove a consumer, if there is one."""
-        try:
-            await self.ask(f"CONSUMER.DELETE.{stream}.{name}")
-        except JetStreamError as error:
-            if error.error_code != NO_CONSUMER:
-                raise
+        await self._ask_for(f"CONSUMER.DELETE.{stream}.{name}", missing=(NO_CONSUMER,))
 
     async def get(self, stream: str, sequence: int) -> Stored | None:
         """The message of this sequence.
@@ -191,15 +177,23 @@ class JetStream:
 
     async def delete(self, stream: str, sequence: int) -> None:
         """Remove a message, if it is there."""
-        try:
-            await self.ask(f"STREAM.MSG.DELETE.{stream}", {"seq": sequence, "no_erase": True})
-        except JetStreamError as error:
-            if error.error_code not in (NO_MESSAGE, 10043, 10057):  # as the versions of the server say it
-                raise
+        what = {"seq": sequence, "no_erase": True}
+        await self._ask_for(f"STREAM.MSG.DELETE.{stream}", what, missing=NOTHING_TO_DELETE)
 
     async def purge(self, stream: str, **what: object) -> None:
         """Remove messages: up to before `seq`, or those whose subject fits `filter`."""
         await self.ask(f"STREAM.PURGE.{stream}", what)
+
+    async def _ask_for(
+        self, subject: str, body: object = None, *, missing: Collection[int], within: float = WITHIN
+    ) -> bytes | None:
+        """Call the API; None where it answers, with one of these codes, that there is no such thing."""
+        try:
+            return await self.ask(subject, body, within=within)
+        except JetStreamError as error:
+            if error.error_code in missing:
+                return None
+            raise
 
     async def _direct(self, stream: str, sequence: int) -> Stored | None:
         try:
@@ -214,12 +208,9 @@ class JetStream:
         return Stored(sequence, answer.data)
 
     async def _get(self, stream: str, which: Mapping[str, object]) -> Stored | None:
-        try:
-            answer = await self.ask(f"STREAM.MSG.GET.{stream}", which)
-        except JetStreamError as error:
-            if error.error_code in (NO_MESSAGE, 10038):
-                return None
-            raise
+        answer = await self._ask_for(f"STREAM.MSG.GET.{stream}", which, missing=(NO_MESSAGE, 10038))
+        if answer is None:
+            return None
         raw = msgspec.json.decode(answer, type=_Message).message
         try:
             return Stored(raw.seq, base64.b64decode(raw.data))

@@ -7,9 +7,9 @@ that belongs to TLS or to the session.
 import asyncio
 import ipaddress
 import socket
-from collections import OrderedDict
 from typing import NamedTuple
 
+from mailbell.newest import Newest
 from mailbell.server.access import plain
 
 HELLO = 0x16
@@ -56,7 +56,7 @@ class Speakers:
     """
 
     def __init__(self) -> None:
-        self._doubts: OrderedDict[str, int] = OrderedDict()  # connections still to be looked at
+        self._doubts: Newest[str, int] = Newest(_KNOWN)  # connections still to be looked at
 
     def patience(self, ip: str) -> float:
         """Seconds to wait for a ClientHello before the greeting; 0 for a source known to speak SMTP."""
@@ -70,9 +70,6 @@ class Speakers:
     def remember(self, ip: str, spoke_tls: bool) -> None:
         """This is what the source has spoken."""
         self._doubts[ip] = _DOUBT if spoke_tls else max(self._doubts.get(ip, 1) - 1, 0)
-        self._doubts.move_to_end(ip)
-        if len(self._doubts) > _KNOWN:
-            self._doubts.popitem(last=False)
 
 
 async def speaks_tls(client: socket.socket, patience: float) -> bool:

@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 
 import msgspec
 
-from mailbell.clock import Clock, SystemClock
+from mailbell.clock import SystemClock
 from mailbell.errors import SinkUnavailable
 from mailbell.event.convert import Converted
 from mailbell.event.template import Template
@@ -63,9 +63,9 @@ class MqttSink:
 
     sequential = False
 
-    def __init__(self, name: str, settings: MqttSettings, clock: Clock | None = None) -> None:
+    def __init__(self, name: str, settings: MqttSettings) -> None:
         self.name = name
-        self._clock = clock or SystemClock()
+        self._clock = SystemClock()
         self._settings = msgspec.structs.replace(settings, client_id=settings.client_id or own_client_id())
         self._device = Template(settings.device)
         self._status = f"{settings.prefix}/status"

@@ -12,21 +12,19 @@ from mailbell.scripting.version import Limits
 from mailbell.settings import ScriptSettings
 from mailbell.sinks.base import Delivered, Outcome, Retry
 
+logger = logging.getLogger("mailbell.script")
+
 
 class ScriptSink:
     """One script. An exception in it is logged and the event done; a hang or a crash is a Retry."""
 
     sequential = True
 
-    def __init__(
-        self, name: str, settings: ScriptSettings, state: IoState, logger: logging.Logger | None = None
-    ) -> None:
+    def __init__(self, name: str, settings: ScriptSettings, state: IoState) -> None:
         self.name = name
         self._state = state
         limits = Limits(settings.time_limit, settings.memory_limit)
-        self._runner = ScriptRunner(
-            settings.path, state, logger or logging.getLogger("mailbell.script"), limits
-        )
+        self._runner = ScriptRunner(settings.path, state, logger, limits)
         self._up = False
         self._io_started: list[str] = []
 

@@ -12,7 +12,7 @@ import aiohttp
 from multidict import CIMultiDict
 
 from mailbell import __version__
-from mailbell.clock import Clock, SystemClock
+from mailbell.clock import SystemClock
 from mailbell.event.convert import Converted
 from mailbell.remote.secrets import Mask
 from mailbell.remote.tls import client_context
@@ -37,10 +37,10 @@ class WebhookSink:
 
     sequential = False
 
-    def __init__(self, name: str, settings: WebhookSettings, clock: Clock | None = None) -> None:
+    def __init__(self, name: str, settings: WebhookSettings) -> None:
         self.name = name
         self._settings = settings
-        self._clock = clock or SystemClock()
+        self._clock = SystemClock()
         self._keys = [base64.b64decode(each.removeprefix("whsec_")) for each in settings.secrets]
         self._mask = Mask(_secrets(settings))
         self._session: aiohttp.ClientSession | None = None

@@ -1,18 +1,38 @@
-"""What the server is and does, in figures: `io`, `ha`, `config`, `stats`."""
+"""What the server is and does, in figures: `status`, `io`, `ha`, `config`, `stats`."""
 
 import asyncio
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
+from mailbell.event.date import moment_of
 from mailbell.event.schema import json_schema
 from mailbell.minutes import HOUR
+from mailbell.reception import IoServerStatus
 from mailbell.web.ports import Availability, Engine
 from mailbell.web.routing import Route, reply
-from mailbell.web.times import moment_of
+from mailbell.web.sinks import Status, status_of
+
+
+class JournalStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """`last_sequence`: how many mails there have been; `size` in octets, of all files of the data folder."""
+
+    last_sequence: int
+    size: int
+    trouble: str | None
+
+
+class Whole(msgspec.Struct, frozen=True, kw_only=True):
+    """How the whole is doing."""
+
+    version: str
+    ioservers: Sequence[IoServerStatus]
+    journal: JournalStatus
+    sinks: list[Status]
 
 
 class DataPoint(msgspec.Struct, frozen=True):
@@ -65,12 +85,29 @@ class About:
     def routes(self) -> list[Route]:
         """What is answered here."""
         return [
+            Route("GET", "/api/v1/status", self.status, Whole),
             Route("GET", "/api/v1/io", self.io, list[DataPoint]),
             Route("GET", "/api/v1/ha", self.ha, Availability),
             Route("GET", "/api/v1/config", self.config, dict[str, Any]),
             Route("GET", "/api/v1/stats", self.stats, Stats),
             Route("GET", "/api/v1/schema/event.json", self.schema, dict[str, Any]),
         ]
+
+    async def status(self, _request: web.Request) -> web.Response:
+        """How the whole is doing."""
+        engine = self._engine
+        journal = JournalStatus(
+            last_sequence=engine.journal.last_sequence,
+            size=sum(each.stat().st_size for each in engine.folder.glob("*.db*")),
+            trouble=await engine.reception.trouble(),
+        )
+        whole = Whole(
+            version=engine.version,
+            ioservers=await engine.reception.ioservers(),
+            journal=journal,
+            sinks=[status_of(name, each) for name, each in engine.deliveries.items()],
+        )
+        return reply(whole)
 
     async def io(self, _request: web.Request) -> web.Response:
         """The data points, and the last value of each."""

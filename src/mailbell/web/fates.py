@@ -7,13 +7,13 @@ from aiohttp import web
 from msgspec import Meta
 
 from mailbell.event.convert import Converted
+from mailbell.event.date import moment_of
 from mailbell.event.schema import MailEvent
 from mailbell.journal.base import Fate
 from mailbell.web import requests
 from mailbell.web.events import Form, data
 from mailbell.web.ports import Parts
 from mailbell.web.routing import Route, reply
-from mailbell.web.times import moment_of
 
 
 class Shown(requests.Query, frozen=True, kw_only=True):

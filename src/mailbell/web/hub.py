@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -10,6 +10,7 @@ import msgspec
 
 from mailbell.errors import InboxUnavailable, JournalError
 from mailbell.mailbox import Arrived, Change, Pruned
+from mailbell.newest import Newest
 from mailbell.web import shapes
 from mailbell.web.ports import Mark, Parts
 
@@ -39,7 +40,7 @@ class Hub:
         self._listeners: set[Listener] = set()
         self._changes: deque[Change] = deque()
         self._stale: dict[int, None] = {}
-        self._told: OrderedDict[int, Mark] = OrderedDict()
+        self._told: Newest[int, Mark] = Newest(REMEMBERED)
         self._arrived = 0
         self._news = asyncio.Event()
         self._stop: Callable[[], None] | None = None
@@ -115,9 +116,6 @@ class Hub:
     def _marked(self, sequence: int) -> Mark:
         """How it stands with an event, which is being told."""
         mark = self._told[sequence] = self._deliveries.mark(sequence)
-        self._told.move_to_end(sequence)
-        if len(self._told) > REMEMBERED:
-            self._told.popitem(last=False)
         return mark
 
     async def _tell_marks(self) -> None:

@@ -1,6 +1,6 @@
 """The calls that need no inbox: over HTTP, and for the command line over the control socket."""
 
-from mailbell.web import sessions, status
+from mailbell.web import sessions
 from mailbell.web.about import About
 from mailbell.web.events import Events
 from mailbell.web.metrics import Metrics
@@ -14,7 +14,6 @@ from mailbell.web.streams import Streams
 def routes(engine: Engine, streams: Streams) -> list[Route]:
     """Make the routes."""
     return [
-        status.route(engine),
         *Sinks(engine.journal, engine.deliveries, engine.find).routes(),
         *sessions.routes(engine.reception),
         *Events(engine, streams).routes(),

@@ -8,9 +8,9 @@ import msgspec
 
 from mailbell.event import schema
 from mailbell.event.convert import Converted
+from mailbell.event.date import moment
 from mailbell.mailbox import Change, Counts, Deleted, Entry, Page, Pruned, Truncated, Updated, is_inline
 from mailbell.web.ports import Mark
-from mailbell.web.times import moment
 
 _NAMES = {
     "id": "ID", "ids": "IDs", "message_id": "MessageID", "html": "HTML", "part_id": "PartID",
@@ -46,8 +46,8 @@ class Address(Shape, frozen=True, kw_only=True):
     address: str
 
 
-class Summary(Shape, frozen=True, kw_only=True):
-    """An item of a list."""
+class Mail(Shape, frozen=True, kw_only=True):
+    """What a list and a single mail have in common. One client asks for `Read` of both."""
 
     id: str
     message_id: str
@@ -58,10 +58,15 @@ class Summary(Shape, frozen=True, kw_only=True):
     bcc: list[Address]
     reply_to: list[Address]
     subject: str
-    created: str
     username: str
     tags: list[str]
     size: int
+
+
+class Summary(Mail, frozen=True, kw_only=True):
+    """An item of a list."""
+
+    created: str
     attachments: int
     snippet: str
     sequence: int
@@ -107,26 +112,14 @@ class ListUnsubscribe(Shape, frozen=True, kw_only=True):
     header_post: str
 
 
-class Detail(Shape, frozen=True, kw_only=True):
-    """The answer to GET message/{ID}. One client asks for `Read` here too."""
+class Detail(Mail, frozen=True, kw_only=True):
+    """The answer to GET message/{ID}."""
 
-    id: str
-    message_id: str
-    read: bool
-    sender: Address
-    to: list[Address]
-    cc: list[Address]
-    bcc: list[Address]
-    reply_to: list[Address]
     return_path: str
-    subject: str
     list_unsubscribe: ListUnsubscribe
     date: str
-    tags: list[str]
-    username: str
     text: str
     html: str
-    size: int
     inline: list[Attachment]
     attachments: list[Attachment]
 
@@ -239,24 +232,14 @@ def detail(entry: Entry, item: Converted) -> Detail:
     short, event = summary(entry, "done"), item.event
     parts = [attachment(each, item) for each in event.attachments]
     inline = [is_inline(each) for each in event.attachments]
+    common = {name: getattr(short, name) for name in Mail.__struct_fields__}
     return Detail(
-        id=short.id,
-        message_id=short.message_id,
-        read=True,  # it is by now
-        sender=short.sender,
-        to=short.to,
-        cc=short.cc,
-        bcc=short.bcc,
-        reply_to=short.reply_to,
+        **common | {"read": True},  # it is by now
         return_path=event.envelope.mail_from,
-        subject=short.subject,
         list_unsubscribe=_list_unsubscribe(event),
         date=event.date or short.created,
-        tags=short.tags,
-        username=short.username,
         text=event.text,
         html=event.html or "",
-        size=short.size,
         inline=[part for part, is_in in zip(parts, inline, strict=True) if is_in],
         attachments=[part for part, is_in in zip(parts, inline, strict=True) if not is_in],
     )

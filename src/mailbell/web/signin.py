@@ -12,7 +12,6 @@ import hmac
 import logging
 import math
 import secrets
-from collections import OrderedDict
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -20,6 +19,7 @@ from aiohttp import web
 
 from mailbell.clock import Clock
 from mailbell.login.users import Authenticator, TooSoon, Users
+from mailbell.newest import Newest
 from mailbell.smtp.sasl import Credentials
 from mailbell.web.routing import Route, reply
 from mailbell.web.streams import STILL
@@ -67,7 +67,7 @@ class SignIn:
         self._cookie = cookie
         self._secure = secure
         self._key = secrets.token_bytes(32)
-        self._sessions: OrderedDict[bytes, Session] = OrderedDict()
+        self._sessions: Newest[bytes, Session] = Newest(MOST)
         self._turns: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
     def routes(self) -> list[Route]:
@@ -168,8 +168,6 @@ class SignIn:
     def _begin(self, secret: str, user: str) -> None:
         session = Session(user, self._users.stamp(user), self._clock.monotonic() + self._lasts)
         self._sessions[self._digest(secret)] = session
-        if len(self._sessions) > MOST:
-            self._sessions.popitem(last=False)
 
     def _known(self, secret: str) -> str | None:
         """The user of a session that has not ended."""

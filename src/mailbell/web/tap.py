@@ -13,8 +13,8 @@ from typing import Literal, Self
 import msgspec
 
 from mailbell.clock import Clock
+from mailbell.event.date import moment
 from mailbell.web.streams import PULSE, Message, Source
-from mailbell.web.times import moment
 
 KEEP = 2000
 FIRST = 200

@@ -7,13 +7,13 @@ Without, a browser gets the picture itself and scales it as well as we could, un
 import asyncio
 import os
 import sys
-from collections import OrderedDict
 from importlib.util import find_spec
 
 from aiohttp import hdrs, web
 
 from mailbell.event.convert import Converted
 from mailbell.event.schema import Attachment
+from mailbell.newest import Newest
 
 LARGE = 2 * 2**20
 """Octets up to which a picture is its own thumbnail, where nothing scales it."""
@@ -34,7 +34,7 @@ class Thumbs:
         """`scales`: with Pillow; else as it is installed."""
         self._scales = find_spec("PIL") is not None if scales is None else scales
         self._few = asyncio.Semaphore(AT_ONCE)
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._kept: Newest[str, bytes] = Newest(KEEP)
 
     async def answer(self, request: web.Request, item: Converted, part: Attachment) -> web.Response:
         """The picture; 404 for what is none, or none that can be shown."""
@@ -55,10 +55,7 @@ class Thumbs:
     async def _small(self, item: Converted, part: Attachment) -> bytes:
         if part.sha256 not in self._kept:
             async with self._few:
-                made = await _scale(item.attachment(part.index))
-            self._kept[part.sha256] = made
-            if len(self._kept) > KEEP:
-                self._kept.popitem(last=False)
+                self._kept[part.sha256] = await _scale(item.attachment(part.index))
         return self._kept[part.sha256]
 
 
