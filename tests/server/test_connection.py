@@ -294,8 +294,10 @@ async def test_a_bug_in_the_journal_is_a_451_and_in_the_log(
     serve: Serve, connect: Connect, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    async def append(_: Mail) -> int:
-        raise ZeroDivisionError
+    def append(_: Mail) -> asyncio.Future[int]:
+        answer = asyncio.get_running_loop().create_future()
+        answer.set_exception(ZeroDivisionError())
+        return answer
 
     client = await connect(await serve())
     await client.talk("EHLO x")

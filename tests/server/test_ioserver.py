@@ -145,8 +145,10 @@ async def test_a_mail_that_is_not_stored_has_no_250(
     serve: Serve, connect: Connect, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch,
     error: Exception, reply: str,
 ) -> None:  # fmt: skip
-    async def append(_: Mail) -> int:
-        raise error
+    def append(_: Mail) -> asyncio.Future[int]:
+        answer = asyncio.get_running_loop().create_future()
+        answer.set_exception(error)
+        return answer
 
     monkeypatch.setattr(journal, "append", append)
     client = await connect(await serve())

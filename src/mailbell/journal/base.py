@@ -1,6 +1,7 @@
 """The ports of the journal. One suite (tests/journal/conformance.py) holds every engine to them."""
 
-from collections.abc import Awaitable, Sequence
+import asyncio
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -133,7 +134,7 @@ class Consumer(Protocol):
 class Appender(Protocol):
     """Where mail goes: all that receiving knows of a journal."""
 
-    def append(self, mail: Mail) -> Awaitable[int]:
+    def append(self, mail: Mail) -> asyncio.Future[int]:
         """Store the mail; its sequence, once it is on stable storage.
 
         Awaited, raises JournalFull or JournalUnavailable; then nothing of this mail is in the journal. (In a

@@ -150,7 +150,7 @@ class JetStreamJournal:
         """What an append would raise at this moment, where that is known; None when all is well."""
         return self._receives.trouble
 
-    def append(self, mail: Mail) -> Awaitable[int]:
+    def append(self, mail: Mail) -> asyncio.Future[int]:
         """Store the mail; its sequence once as many servers have it as the stream has replicas."""
         return self._receives.append(mail)
 

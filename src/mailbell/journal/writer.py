@@ -124,6 +124,7 @@ class Writer:
         self._health = Health(room(folder), clock)
         self._tempo = Tempo()
         self._thread = ThreadPoolExecutor(1, "journal-writer")
+        self._loop = asyncio.get_running_loop()  # to ask for it each time is a system call
         self._writing = asyncio.Lock()
         self._queue: deque[Append] = deque()
         self._committing: asyncio.Task[None] | None = None
@@ -154,8 +155,7 @@ class Writer:
 
     def append(self, mail: Mail) -> asyncio.Future[int]:
         """Store the mail; its sequence once it is on stable storage."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[int] = loop.create_future()
+        answer: asyncio.Future[int] = self._loop.create_future()
         now = self._clock.monotonic()
         try:
             if self._closed:
@@ -168,7 +168,7 @@ class Writer:
         else:
             self._queue.append(Append(now, len(mail.raw), row, answer))
             if self._committing is None:
-                self._committing = loop.create_task(self._commit_all())
+                self._committing = self._loop.create_task(self._commit_all())
         return answer
 
     async def remove(self, sequences: Sequence[int]) -> None:
@@ -266,4 +266,4 @@ class Writer:
                 return work()
 
         async with self._writing:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, explained)
+            return await self._loop.run_in_executor(self._thread, explained)

@@ -260,8 +260,10 @@ class Connection(asyncio.Protocol):
         host = self._host
         now = int(host.clock.time() * 1000)
         mail = Mail(new_id(now), now, host.id, self._source(), complete.envelope, complete.raw)
-        stored = self._store_through_chaos(mail) if host.chaos.reigns else host.journal.append(mail)
-        self._storing = asyncio.ensure_future(stored)
+        if host.chaos.reigns:
+            self._storing = asyncio.ensure_future(self._store_through_chaos(mail))
+        else:
+            self._storing = host.journal.append(mail)
         self._storing.add_done_callback(partial(self._answer_mail, mail))
 
     async def _store_through_chaos(self, mail: Mail) -> int:

@@ -24,7 +24,6 @@ from mailbell.server.tls import HANDSHAKE_TIMEOUT, TlsContext, explain
 from mailbell.server.transcript import Transcripts
 from mailbell.settings import IoServerSettings
 from mailbell.smtp.replies import Reply
-from mailbell.smtp.sasl import Challenge
 from mailbell.smtp.session import Session, SessionOptions
 
 TICK = 1.0
@@ -90,6 +89,7 @@ class IoServer:
         self._admitting: set[asyncio.Task[None]] = set()
         self._listener: listener.Listener | None = None
         self._ticker: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop
 
     def __repr__(self) -> str:
         return f"<IoServer {self.id} {self.slots.taken} served, {self.slots.waiting} waiting>"
@@ -124,6 +124,7 @@ class IoServer:
     async def start(self, handed: Sequence[socket.socket] = ()) -> None:
         """Listen, on the sockets that were handed over where there are some. ListenError: no address."""
         sockets = list(handed) or listener.bind_all(self.id, self.settings.listen, self.settings.port)
+        self._loop = asyncio.get_running_loop()  # to ask for it for each client is a system call
         self._listener = listener.Listener(sockets, self._arrived)
         self._ticker = asyncio.create_task(self._tick())
 
@@ -174,26 +175,26 @@ class IoServer:
 
     def session_for(self, client: Client) -> Session:
         """A session with this I/O server's rules."""
-        chaos, journal = self.chaos, self.journal
-
-        def check_sender(_address: str, _size: int) -> Reply | None:
-            """What is known to fail later is refused now, before the client sends the message."""
-            trouble = journal.trouble
-            return chaos.sender() if trouble is None else replies.of(trouble)
-
+        readable = self.authenticator is None or self.authenticator.readable
         return Session(
             self.session_options,
             client.transcript.record,
-            challenge=self._challenge(),
-            check_sender=check_sender,
-            check_recipient=lambda _: chaos.recipient(),
+            challenge=self._challenge if readable else None,
+            check_sender=self._check_sender,
+            check_recipient=self._check_recipient,
         )
 
-    def _challenge(self) -> Challenge | None:
-        """CRAM-MD5 needs readable passwords, or none at all."""
-        if self.authenticator is not None and not self.authenticator.readable:
-            return None
-        return lambda: f"<{secrets.token_hex(12)}@{self.session_options.hostname}>".encode()
+    def _challenge(self) -> bytes:
+        """For CRAM-MD5, which needs readable passwords, or none at all."""
+        return f"<{secrets.token_hex(12)}@{self.session_options.hostname}>".encode()
+
+    def _check_sender(self, _address: str, _size: int) -> Reply | None:
+        """What is known to fail later is refused now, before the client sends the message."""
+        trouble = self.journal.trouble
+        return self.chaos.sender() if trouble is None else replies.of(trouble)
+
+    def _check_recipient(self, _address: str) -> Reply | None:
+        return self.chaos.recipient()
 
     def spoke_tls(self, ip: str) -> None:
         """A ClientHello came after the greeting; the next connection of this source is waited for."""
@@ -252,7 +253,7 @@ class IoServer:
     def admit(self, client: Client) -> None:
         """A slot is free for this client."""
         self._waiting.discard(client)
-        task = asyncio.get_running_loop().create_task(self._admit(client))
+        task = self._loop.create_task(self._admit(client))
         self._admitting.add(task)
         task.add_done_callback(self._admitting.discard)
 
@@ -298,7 +299,7 @@ class IoServer:
         self.connections.add(connection)
         timeout = HANDSHAKE_TIMEOUT if context else None
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
+            await self._loop.connect_accepted_socket(
                 lambda: connection, client.socket, ssl=context, ssl_handshake_timeout=timeout
             )
         except OSError as error:

@@ -23,6 +23,11 @@ class Reply(msgspec.Struct, frozen=True):
     wire: bytes = b""
 
     def __post_init__(self) -> None:
+        if self.text.isascii() and self.text.isprintable() and self.enhanced:  # nearly always
+            line = f"{self.code} {self.enhanced} {self.text}"
+            msgspec.structs.force_setattr(self, "lines", (line,))
+            msgspec.structs.force_setattr(self, "wire", f"{line}\r\n".encode())
+            return
         lead = f"{self.enhanced} " if self.enhanced else ""
         # A text may come from the settings: a CR in it must not forge a line.
         *before, last = self.text.replace("\r", " ").split("\n")
