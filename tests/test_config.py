@@ -594,6 +594,14 @@ def test_the_settings_in_force_show_no_secret(monkeypatch: pytest.MonkeyPatch) -
     assert shown["sinks"]["stream"]["user"] == ""
 
 
+@pytest.mark.parametrize("name", ["io", "inbox"])
+def test_a_sink_can_not_have_the_name_of_a_consumer_of_our_own(name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(write(SINK.replace("sinks.a", f"sinks.{name}")))
+    [problem] = caught.value.problems
+    assert f"sinks.{name}: this name is that of a part of mailbell; choose another" in problem
+
+
 JETSTREAM = '[journal]\nengine = "jetstream"\nurl = "nats://a, nats://b:4223"\n'
 
 
