@@ -553,6 +553,14 @@ def test_a_users_file_that_is_no_use() -> None:
     assert load(write(text)).ioservers["smtp"].users == Path.cwd() / "users"
 
 
+@pytest.mark.parametrize("name", ["io", "inbox"])
+def test_a_sink_can_not_have_the_name_of_a_consumer_of_our_own(name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(write(SINK.replace("sinks.a", f"sinks.{name}")))
+    [problem] = caught.value.problems
+    assert f"sinks.{name}: this name is that of a part of mailbell; choose another" in problem
+
+
 JETSTREAM = '[journal]\nengine = "jetstream"\nurl = "nats://a, nats://b:4223"\n'
 
 

@@ -38,7 +38,7 @@ from mailbell.reception import Reception
 from mailbell.scripting.state import IoState
 from mailbell.server.ioserver import hostname
 from mailbell.server.tls import TlsContext, certificate_of
-from mailbell.settings import ServiceSettings, SinkSettings, SmtpSettings, WebSettings
+from mailbell.settings import INBOX, MONITOR, ServiceSettings, SinkSettings, SmtpSettings, WebSettings
 from mailbell.sinks.base import Delivered
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Delivering:
         )
         self.journal.on_broken = self._failed
         # Asked for before the first trim, which would else not wait for it.
-        reader = await self.journal.consumer("inbox", own=True) if settings.web.listen != "off" else None
+        reader = await self.journal.consumer(INBOX, own=True) if settings.web.listen != "off" else None
         await self._start_deliveries(stack)
         if reader is not None:
             self._start_inbox(stack, reader)
@@ -160,8 +160,8 @@ class Delivering:
         settings = self._settings
         feed = self._feed = Feed(self.journal, _convert_options(settings))
         early = (id_ for id_, each in settings.ioservers.items() if each.startupevents)
-        alignment = Alignment(["io", *settings.sinks], early)
-        first = await self.journal.consumer("io", own=True)
+        alignment = Alignment([MONITOR, *settings.sinks], early)
+        first = await self.journal.consumer(MONITOR, own=True)
         mark = self._mark = Watermark(lambda: first.position)
         self._monitor = Monitor(self._state, self._clock)
         monitor = Delivery(

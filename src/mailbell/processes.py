@@ -15,10 +15,12 @@ import logging
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 from mailbell.errors import MailbellError, StartupError
 from mailbell.journal.folder import DataFolder
+from mailbell.journal.positions import DELIVERY, place
 from mailbell.journal.writer import Writer
 from mailbell.link import Link, LinkLost
 from mailbell.receiving import Receiving
@@ -59,22 +61,29 @@ class DeliveringProcess:
         self._process: asyncio.subprocess.Process
         self._link: Link
         self._begun = False
-        """Is there a child that has taken up its work?"""
+        """Is there a child that has taken up its work, or one that did and died?"""
         self._changing = asyncio.Lock()
         self._keeping: list[asyncio.Task[None]] = []
         self._forward: _Forward | None = None
 
     async def start(self) -> None:
-        """Start the child and have it take up the consumers; StartupError as it says it."""
-        try:
+        """See to it that no mail is missed from here on; StartupError.
+
+        A child takes a second to start. Where its new consumers can be given their place from here, mail is
+        taken meanwhile: it starts in `open`. In a cluster it has to do that itself.
+        """
+        writer = self._receiving.writer
+        if isinstance(writer, Writer):
+            file, names = self._folder.path / DELIVERY, self._settings.consumers
+            await asyncio.to_thread(place, file, names, writer.last_sequence)
+        else:
             await self._begin()
-        except BaseException:
-            await self._end()
-            raise
 
     async def open(self, ioservers: Sequence[str]) -> str | None:
         """Have it answer questions; see Delivering.open. From here on a child that dies is replaced."""
         self._ioservers = ioservers
+        if not self._begun:
+            await self._begin()
         try:
             url: str | None = await self._link.call("open", ioservers)
         except LinkLost as error:
@@ -101,10 +110,13 @@ class DeliveringProcess:
             logging.getLogger("mailbell").removeHandler(self._forward)
         for task in self._keeping:
             task.cancel()
-        with contextlib.suppress(LinkLost, TimeoutError):
-            async with asyncio.timeout(STOP):
-                await self._link.call("close")
-        await self._end()
+        if self._keeping:
+            await asyncio.wait(self._keeping)  # one may be ending a child that had not begun
+        if self._begun:
+            with contextlib.suppress(LinkLost, TimeoutError):
+                async with asyncio.timeout(STOP):
+                    await self._link.call("close")
+            await self._end()
 
     async def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
@@ -137,13 +149,17 @@ class DeliveringProcess:
         }
 
     async def _begin(self) -> None:
-        """A new child, that has taken up its work."""
-        await self._spawn()
-        last = self._receiving.writer.last_sequence
-        try:
-            await self._link.call("start", self._settings, self._folder.path, last)
-        except LinkLost as error:
-            raise StartupError("the delivering process does not start; see the lines above") from error
+        """A new child, that has taken up its work; StartupError as it says it."""
+        self._begun = False
+        async with AsyncExitStack() as stack:
+            await self._spawn()
+            stack.push_async_callback(self._end)
+            last = self._receiving.writer.last_sequence
+            try:
+                await self._link.call("start", self._settings, self._folder.path, last)
+            except LinkLost as error:
+                raise StartupError("the delivering process does not start; see the lines above") from error
+            stack.pop_all()
         self._begun = True
         self.stored(self._receiving.writer.last_sequence)  # what came meanwhile
 
@@ -156,7 +172,6 @@ class DeliveringProcess:
         """Have one that lives."""
         while True:
             await self._link.lost()
-            self._begun = False
             status = await self._process.wait()
             logger.error("the delivering process has died (status %d); it is started again", status)
             await asyncio.sleep(AGAIN)

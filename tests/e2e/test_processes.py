@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import aiosmtplib
@@ -87,6 +89,8 @@ async def test_the_delivering_process_goes_with_its_parent_and_the_next_one_star
 async def test_a_signal_to_all_processes_stops_in_order(tmp_path: Path) -> None:
     """As systemd does it."""
     async with serving(tmp_path, SINK, **SCRIPT) as service:
+        await send(service, "zero")
+        await service.line("got zero$")  # the script is up: else what comes waits for the next start
         await send(service, "one")
         await service.line("got one$")
         child = delivering(service)
@@ -128,6 +132,38 @@ async def test_it_dies_under_load_and_nothing_is_lost(tmp_path: Path) -> None:
         for subject in sent:
             await service.line(f"got {subject}$")
         assert not [line for line in service.lines if "Traceback" in line]
+
+
+async def send_as_soon_as_it_listens(service: Service, subject: str) -> None:
+    """Send a mail the moment the port opens; returns when it is acknowledged."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                return await send(service, subject)
+            except aiosmtplib.SMTPConnectError:
+                await asyncio.sleep(0.005)
+
+
+async def test_mail_that_comes_the_moment_the_port_opens_reaches_a_sink_that_is_new(tmp_path: Path) -> None:
+    service = await start(*configure(tmp_path, SINK, files=SCRIPT))
+    await send_as_soon_as_it_listens(service, "first")
+    await service.line("IO MONITOR FORCED: smtp.mail = ")
+    await service.line("got first$")
+    assert await service.stop() == 0
+    assert len([line for line in service.lines if "got first" in line]) == 1
+    with closing(sqlite3.connect(tmp_path / "data" / "delivery.db")) as database:
+        floors = dict(database.execute("select name, floor from consumer").fetchall())
+    assert floors == {"io": 1, "inbox": 1, "note": 1}
+
+
+async def test_mail_that_came_before_the_delivering_process_was_there_survives_a_kill(tmp_path: Path) -> None:
+    config, port = configure(tmp_path, SINK, files=SCRIPT)
+    service = await start(config, port)
+    await send_as_soon_as_it_listens(service, "first")
+    await service.kill()
+    again = await start(config, port)
+    await again.line("got first$")
+    assert await again.stop() == 0
 
 
 async def until_there(service: Service) -> None:

@@ -93,14 +93,15 @@ async def test_a_second_instance_on_the_same_data_folder(tmp_path: Path) -> None
         assert service.process.returncode is None
 
 
-async def test_a_damaged_journal(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["journal.db", "delivery.db"])
+async def test_a_damaged_file(tmp_path: Path, name: str) -> None:
     async with serving(tmp_path) as service:
         await service.stop()
-    journal = tmp_path / "data" / "journal.db"
+    file = tmp_path / "data" / name
     damaged = b"not a database at all" * 1000
-    journal.write_bytes(damaged)
-    assert "journal.db" in only_line(run(tmp_path / "mailbell.toml"), 1)
-    assert journal.read_bytes() == damaged
+    file.write_bytes(damaged)
+    assert name in only_line(run(tmp_path / "mailbell.toml"), 1)
+    assert file.read_bytes() == damaged
 
 
 def test_closed_standard_descriptors_do_no_harm(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mailbell.errors import JournalUnavailable
+from mailbell.errors import DataError, JournalUnavailable
 from mailbell.journal import positions as module
 from mailbell.journal.base import Parked
-from mailbell.journal.positions import Positions, Saved, Waiting
+from mailbell.journal.positions import Positions, Saved, Waiting, place
 
 WAITING = Waiting(1, 100.0, since=100.0, due=110.0, reason="busy")
 
@@ -75,6 +75,29 @@ async def test_a_cancelled_flush_is_written_all_the_same(positions: Positions) -
     assert flushing.cancelled()
     await positions.flush()
     assert (await positions.load("a", 9)).floor == 5
+
+
+async def test_new_consumers_are_placed_before_anybody_loads_them(tmp_path: Path) -> None:
+    file = tmp_path / "delivery.db"
+    place(file, ["old", "ahead"], 3)
+    place(file, ["old", "new"], 7)
+    positions = Positions(file)
+    positions.wait("ahead", 9, WAITING)
+    positions.move("ahead", 9)
+    await positions.close()
+    place(file, ["ahead"], 8)  # the journal was put back from a backup
+    positions = Positions(file)
+    assert [await positions.load(name, 100) for name in ("old", "new", "ahead", "newest")] == [
+        Saved(floor, {}, []) for floor in (3, 7, 8, 100)
+    ]
+    await positions.close()
+
+
+def test_a_file_that_is_no_use_is_told_when_consumers_are_placed(tmp_path: Path) -> None:
+    file = tmp_path / "delivery.db"
+    file.write_bytes(b"not a database at all" * 1000)
+    with pytest.raises(DataError, match=r"delivery\.db: damaged"):
+        place(file, ["a"], 1)
 
 
 async def test_closing_without_a_disk_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -36,7 +36,10 @@ class Gate:
         self._append = journal.append
         monkeypatch.setattr(journal, "append", self)
 
-    async def __call__(self, mail: Mail) -> int:
+    def __call__(self, mail: Mail) -> asyncio.Future[int]:
+        return asyncio.ensure_future(self._pass(mail))
+
+    async def _pass(self, mail: Mail) -> int:
         self.asked += 1
         await self.open.wait()
         return await self._append(mail)

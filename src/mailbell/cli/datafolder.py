@@ -11,10 +11,9 @@ from mailbell.errors import DataError
 from mailbell.journal.files import explain, open_reader, starting
 from mailbell.journal.mails import last_sequence, read_all
 from mailbell.mail import IMPORTED, Mail
+from mailbell.settings import INBOX, MONITOR
 
 JOURNAL, DELIVERY = "journal.db", "delivery.db"
-OWN = ("io", "inbox")
-"""Consumers that are no sinks."""
 
 
 def is_data_folder(path: Path) -> bool:
@@ -48,7 +47,7 @@ def _news(path: Path) -> Callable[[int], bool]:
             parked = set(reader.execute("select consumer, sequence from parked").fetchall())
     except sqlite3.Error as error:
         raise DataError(f"{path}: {explain(error, path)}") from error
-    sinks = {name: floor for name, floor in floors.items() if name not in OWN}
+    sinks = {name: floor for name, floor in floors.items() if name not in (MONITOR, INBOX)}
 
     def is_news(sequence: int) -> bool:
         return any(

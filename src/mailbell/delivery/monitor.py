@@ -9,7 +9,7 @@ from mailbell.event.convert import Converted
 from mailbell.mail import IMPORTED
 from mailbell.minutes import Minutes
 from mailbell.scripting.state import IoState
-from mailbell.settings import MatchSettings, SinkSettings
+from mailbell.settings import MONITOR, MatchSettings, SinkSettings
 from mailbell.sinks.base import Delivered, Outcome
 
 logger = logging.getLogger("mailbell.io")
@@ -22,7 +22,7 @@ EVERYTHING = SinkSettings(match=MatchSettings(ioserver=("*",)))
 class Monitor:
     """A sink like any other, the first in line: it sets the data point and writes the IO MONITOR line."""
 
-    name = "io"
+    name = MONITOR
     sequential = True
 
     def __init__(self, state: IoState, clock: Clock) -> None:

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +14,9 @@ import msgspec
 
 from mailbell.errors import JournalError
 from mailbell.journal.base import Parked
-from mailbell.journal.files import Schema, execute_rows, in_use, open_writer, transaction
+from mailbell.journal.files import Schema, execute_rows, in_use, open_writer, starting, transaction
+
+DELIVERY = "delivery.db"
 
 SCHEMA = Schema(
     application_id=0x6D62_646C,  # "mbdl"
@@ -203,11 +206,26 @@ PARKED = "select sequence, attempts, parked_at, reason from parked where consume
 WAITING = "select attempts, first_attempt_at, since, due, reason from waiting where consumer = ?"
 
 
-def _load(db: sqlite3.Connection, name: str, last: int) -> Saved:
+def place(path: Path, names: Sequence[str], last: int) -> None:
+    """Have these consumers start in a journal that ends at `last`, as `load` does, before anybody loads them.
+
+    Nobody else has the file open. DataError when it is no use.
+    """
+    with starting(path), closing(open_writer(path, SCHEMA, "NORMAL")) as connection:
+        for name in names:
+            _place(connection, name, last)
+
+
+def _place(db: sqlite3.Connection, name: str, last: int) -> int:
     found = db.execute("select floor from consumer where name = ?", (name,)).fetchone()
-    floor = last if found is None else min(found[0], last)
+    floor: int = last if found is None else min(found[0], last)
     if found is None or found[0] > last:
         _start_at(db, name, floor)
+    return floor
+
+
+def _load(db: sqlite3.Connection, name: str, last: int) -> Saved:
+    floor = _place(db, name, last)
     waiting = db.execute(
         "select sequence, attempts, first_attempt_at, since, due, reason from waiting where consumer = ?",
         (name,),

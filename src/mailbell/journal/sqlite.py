@@ -22,7 +22,7 @@ from mailbell.journal.consumers import SqliteConsumer
 from mailbell.journal.files import in_use
 from mailbell.journal.folder import DataFolder
 from mailbell.journal.mails import MailReader
-from mailbell.journal.positions import Positions
+from mailbell.journal.positions import DELIVERY, Positions
 from mailbell.journal.recent import Recent
 from mailbell.journal.retention import batches, spent
 from mailbell.journal.writer import FILE, Writer, Writing
@@ -88,7 +88,7 @@ class SqliteJournal:
         """
         file = await asyncio.to_thread(MailReader, folder / FILE)
         try:
-            positions = await asyncio.to_thread(Positions, folder / "delivery.db")
+            positions = await asyncio.to_thread(Positions, folder / DELIVERY)
         except BaseException:
             file.close()
             raise

@@ -8,7 +8,7 @@ expected; `file`, the suffixes of a file that must exist; `users`, that it is a 
 from mailbell.settings.delivery import CooldownSettings, MatchSettings, SinkSettings
 from mailbell.settings.ioservers import ChaosRule, ChaosSettings, IoServerSettings
 from mailbell.settings.journal import HaSettings, JournalSettings
-from mailbell.settings.service import LogSettings, ServiceSettings
+from mailbell.settings.service import INBOX, MONITOR, LogSettings, ServiceSettings
 from mailbell.settings.sinks import (
     AnySink,
     AppriseSettings,
@@ -24,6 +24,8 @@ from mailbell.settings.values import Duration, Settings, Size, dec_hook
 from mailbell.settings.web import WebSettings, is_loopback
 
 __all__ = [
+    "INBOX",
+    "MONITOR",
     "AnySink",
     "AppriseSettings",
     "ChaosRule",

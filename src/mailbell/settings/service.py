@@ -25,6 +25,10 @@ class LogSettings(Settings, frozen=True, kw_only=True):
     )
 
 
+MONITOR, INBOX = "io", "inbox"
+"""Consumers of the journal that are no sinks. A sink of that name would share its events with one."""
+
+
 class ServiceSettings(Settings, frozen=True, kw_only=True):
     """Everything: the whole TOML file."""
 
@@ -54,9 +58,17 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
             raise ValueError(
                 '[ha] is for several nodes that share a journal: set journal.engine = "jetstream"'
             )
+        if taken := self.sinks.keys() & {MONITOR, INBOX}:
+            raise ValueError(f"sinks.{min(taken)}: this name is that of a part of mailbell; choose another")
         ordered = [name for name, each in self.sinks.items() if each.ordered]
         if self.ha.mode == "all-active" and ordered:
             raise ValueError(
                 f'sinks.{ordered[0]}: ordered = true needs ha.mode = "active-standby": '
                 "with all-active, several nodes deliver at once"
             )
+
+    @property
+    def consumers(self) -> list[str]:
+        """The names of the journal's consumers, of which each gets every event."""
+        inbox = [] if self.web.listen == "off" else [INBOX]
+        return [MONITOR, *inbox, *self.sinks]
