@@ -273,7 +273,8 @@ class MailbellScript(Mailbell):
 
     def calls(self) -> dict[str, int]:
         """Return when the script was called, in ns of the machine's clock, by the mail's subject."""
-        lines = (self.folder / "calls").read_text().splitlines()
+        calls = self.folder / "calls"  # the script makes it
+        lines = calls.read_text().splitlines() if calls.exists() else []
         return {subject: int(moment) for subject, moment in (line.rsplit(" ", 1) for line in lines)}
 
 

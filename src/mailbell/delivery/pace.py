@@ -1,4 +1,4 @@
-"""Pace: while mail is coming in, what can wait takes a share of the loop, no more.
+"""Pace: while mail is coming in or going out, what can wait takes a share of the loop, no more.
 
 The inbox shares its event loop with the deliveries. An event is wanted soon, its line in the inbox may be
 late. So when both want all of the loop, the inbox rests between its turns. What is left over is done as soon
