@@ -40,7 +40,7 @@ def main() -> None:
         needed("smtp-source")
     except Unavailable as reason:
         raise SystemExit(str(reason)) from None
-    rounds, seconds = given.rounds or (7 if given.full else 3), given.seconds or (1.5 if given.full else 0.5)
+    rounds, seconds = given.rounds or (7 if given.full else 3), given.seconds or (1.5 if given.full else 1.0)
     chosen = (
         SCENARIOS if given.full else {key: each._replace(peers=each.short) for key, each in SCENARIOS.items()}
     )

@@ -15,6 +15,8 @@ def on_mail(event):
 """
 
 CLIENTS = 4
+REST = 0.005
+"""Seconds between two mails of a client: in a flood the script would be long behind at the last kill."""
 
 
 async def send_for_ever(port: int, name: str, acknowledged: set[str], rest: float = 0.0) -> None:
@@ -53,12 +55,11 @@ async def kill_under_load(folder: Path, times: int) -> None:
     files = {"note.py": SCRIPT.format(path=str(seen))}
     config, port = configure(folder, '[sinks.note]\ntype = "script"\npath = "note.py"', files=files)
     acknowledged: set[str] = set()
-    load = [asyncio.create_task(send_for_ever(port, f"c{n}", acknowledged)) for n in range(CLIENTS)]
+    load = [asyncio.create_task(send_for_ever(port, f"c{n}", acknowledged, REST)) for n in range(CLIENTS)]
     for _ in range(times):
-        service = await start(config, port)
-        await service.line("SMTP on")
+        service = await start(config, port)  # mail is taken before the delivering process is up
         await more(acknowledged, 1)
-        await asyncio.sleep(random.uniform(0, 0.4))  # the moment is random: nothing to await
+        await asyncio.sleep(random.uniform(0, 0.8))  # the moment is random: nothing to await
         await service.kill()
     service = await start(config, port)
     await service.line("SMTP on")

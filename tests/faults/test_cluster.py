@@ -356,8 +356,15 @@ async def answers(house: House, path: str, status: int) -> None:
                 await asyncio.sleep(0.1)
 
 
-@pytest.mark.parametrize("which", ["wheel", pytest.param("debian", marks=pytest.mark.faults)])
-async def test_servers_killed_and_restarted_under_load(tmp_path: Path, which: str) -> None:
+@pytest.mark.parametrize(
+    ("which", "rolled"),
+    [
+        ("wheel", 1),
+        pytest.param("wheel", 3, marks=pytest.mark.faults),
+        pytest.param("debian", 3, marks=pytest.mark.faults),
+    ],
+)
+async def test_servers_killed_and_restarted_under_load(tmp_path: Path, which: str, rolled: int) -> None:
     """One: hardly a mail is refused. Two: 451 until one is back. Then all in turn, as for an upgrade."""
     async with clustered(tmp_path, which) as cluster:
         ports = [server.port for server in cluster.servers]
@@ -383,7 +390,7 @@ async def test_servers_killed_and_restarted_under_load(tmp_path: Path, which: st
             await more(nodes.acknowledged, 100)
             await whole(cluster)
 
-            for server in cluster.servers:
+            for server in cluster.servers[:rolled]:
                 await server.stop()
                 await more(nodes.acknowledged, 20)
                 await server.start()
