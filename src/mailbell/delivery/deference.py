@@ -19,7 +19,7 @@ BUSY = 0.5
 SHARE = 0.1
 """The part of a core that delivering takes meanwhile."""
 
-WINDOW = 0.03
+WINDOW = 0.015
 """Seconds over which both are measured, at least, and for which one rests: a burst that is over sooner is no
 flood, and the end of one is seen.
 """
