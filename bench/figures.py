@@ -88,6 +88,7 @@ def markdown(found: list[Result]) -> Iterator[str]:
     values = {name: each for result in found for name, each in result.figures.items()}
     yield "# The figures to reach\n"
     yield "Each is the median of its rounds, with the least and the most. `make bench-full` measures all."
+    yield "What limits them, and what was tried: [where the time goes](profile.md)."
     for title, figures in FIGURES.items():
         yield f"\n## {title}\n\n| | goal | measured | |\n| --- | ---: | ---: | --- |"
         yield from (row(figure, values) for figure in figures)

@@ -1,6 +1,7 @@
 """The index as a projection of the journal: complete, in order, rebuildable, and what users do with it."""
 
 import asyncio
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -331,3 +332,21 @@ async def test_the_pages_of_a_search_go_on_where_its_count_ends(
                     assert page.unread == min(len([each for each in found[:counted] if each < 6]), counted)
         before = await inbox.page(Search("motion"), before=NOW + 2)
         assert [each.summary.subject for each in before.entries] == ["n1", "n0"]
+
+
+def test_an_index_is_exchanged_at_once_and_removed_at_leisure(tmp_path: Path) -> None:
+    path, fresh = tmp_path / "index.db", tmp_path / "index.new"
+    path.write_text("old")
+    fresh.write_text("new")
+    old = store.exchange(fresh, path)
+    assert path.read_text() == "new"
+    assert os.read(old, 10) == b"old"
+    os.close(old)
+    assert [each.name for each in tmp_path.iterdir()] == ["index.db"]
+
+
+def test_an_index_that_is_gone_is_exchanged_too(tmp_path: Path) -> None:
+    path, fresh = tmp_path / "index.db", tmp_path / "index.new"
+    fresh.write_text("new")
+    os.close(store.exchange(fresh, path))
+    assert path.read_text() == "new"

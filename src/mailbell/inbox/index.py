@@ -12,6 +12,7 @@ with them stands in the index alone.
 
 import asyncio
 import logging
+import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from mailbell.clock import Clock
 from mailbell.errors import DataError, InboxUnavailable, MailGone
 from mailbell.event.convert import Converted
 from mailbell.inbox.projection import Row, clean_tag, project
-from mailbell.inbox.store import IndexFile, IndexReader, create, is_damage, remove
+from mailbell.inbox.store import IndexFile, IndexReader, create, exchange, is_damage, remove
 from mailbell.journal.base import Consumer, Journal
 from mailbell.journal.files import explain
 from mailbell.mailbox import (
@@ -359,7 +360,8 @@ class Inbox:
             at = position()
             await self._run(0, lambda: create(fresh, at))
             await self._close_files()
-            await self._run(0, lambda: fresh.replace(self._path))
+            old = await self._run(0, lambda: exchange(fresh, self._path))
+            asyncio.get_running_loop().run_in_executor(None, os.close, old)
             await self._open_files()
         except BaseException:  # also a request that was cancelled; `run` opens what is there
             self._fail()
