@@ -59,7 +59,7 @@ async def kill_under_load(folder: Path, times: int) -> None:
     for _ in range(times):
         service = await start(config, port)  # mail is taken before the delivering process is up
         await more(acknowledged, 1)
-        await asyncio.sleep(random.uniform(0, 0.8))  # the moment is random: nothing to await
+        await asyncio.sleep(random.uniform(0, 0.5))  # the moment is random: nothing to await
         await service.kill()
     service = await start(config, port)
     await service.line("SMTP on")

@@ -104,7 +104,7 @@ async def read(http: aiohttp.ClientSession, url: str) -> None:
         await response.content.readline()
 
 
-@pytest.mark.parametrize("seconds", [12.0, pytest.param(SOAK, marks=pytest.mark.faults)])
+@pytest.mark.parametrize("seconds", [6.0, pytest.param(SOAK, marks=pytest.mark.faults)])
 async def test_nothing_grows_and_nothing_is_lost(tmp_path: Path, seconds: float) -> None:
     web = free_port()
     async with AsyncExitStack() as stack:
