@@ -61,7 +61,7 @@ class Deference:
         """Seconds to rest at this moment of the clock."""
         since, received, delivered = self._seen
         elapsed = now - since
-        if elapsed >= WINDOW:
+        if now >= self._until and (self._owed or elapsed >= WINDOW):
             self._seen = now, self._receiving(), self._own()
             flood = elapsed < STALE and self._seen[1] - received > BUSY * elapsed
             used = self._seen[2] - delivered
