@@ -51,7 +51,7 @@ STOP_MONITOR = 1.0
 
 TRIM_EVERY = 600.0
 INBOX_SHARE = 0.05
-"""The part of the loop's time that it may take while mail comes in or goes out: some hundred mails/s."""
+"""The part of the loop's time that the inbox may take while mail comes in: some hundred mails a second."""
 
 logger = logging.getLogger("mailbell")
 
@@ -194,12 +194,8 @@ class Delivering:
         keep_running(stack, "retention", self._trim)
 
     def _start_inbox(self, stack: AsyncExitStack, consumer: Consumer) -> None:
-        """While mail is coming in, or going out, it may be behind: nothing waits for it."""
-
-        def moved() -> int:
-            return self.journal.last_sequence + sum(each.tally.delivered for each in self.deliveries.values())
-
-        pace = Pace(self._clock, moved, INBOX_SHARE)
+        """While mail is coming in it may be behind: nothing waits for it."""
+        pace = Pace(self._clock, lambda: self.journal.last_sequence, INBOX_SHARE)
         path = self._folder / "index.db"
         self.inbox = Inbox(path, self.journal, consumer, self._feed.item, pace.keep, self._clock)
         stack.push_async_callback(self.inbox.close)

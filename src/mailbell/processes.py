@@ -61,7 +61,7 @@ class DeliveringProcess:
         self._process: asyncio.subprocess.Process
         self._link: Link
         self._begun = False
-        """Is there a child that has taken up its work, or one that did and died?"""
+        """Has a child taken up its work? One that has died since is told, too, and hears nothing."""
         self._changing = asyncio.Lock()
         self._keeping: list[asyncio.Task[None]] = []
         self._forward: _Forward | None = None

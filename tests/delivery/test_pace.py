@@ -3,7 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailbell.delivery.pace import CREDIT, SHARE, Pace
+from mailbell.delivery.pace import CREDIT, Pace
+
+SHARE = 0.2
 
 
 class HandClock:
@@ -19,7 +21,7 @@ class HandClock:
 
 def test_a_quiet_server_delivers_without_a_rest() -> None:
     clock, arrived = HandClock(), [0]
-    pace = Pace(clock, lambda: arrived[0])
+    pace = Pace(clock, lambda: arrived[0], SHARE)
     for _ in range(1000):  # 200 mails a second, 1 ms each
         clock.now += 0.005
         arrived[0] += 1
@@ -28,7 +30,7 @@ def test_a_quiet_server_delivers_without_a_rest() -> None:
 
 def test_a_backlog_is_delivered_at_full_speed_when_nothing_comes_in() -> None:
     clock = HandClock()
-    pace = Pace(clock, lambda: 7)
+    pace = Pace(clock, lambda: 7, SHARE)
     for _ in range(1000):
         clock.now += 0.001
         assert pace.pause(0.001) == 0

@@ -5,6 +5,8 @@ import json
 import shutil
 import smtplib
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -60,15 +62,19 @@ def add_rules(nodes: House) -> None:
         config.write_text(config.read_text() + EVENTS)
 
 
-async def test_a_handover_closes_one_server_and_opens_the_other(tmp_path: Path) -> None:
+@asynccontextmanager
+async def one_and_other(folder: Path) -> AsyncIterator[tuple[Node, Node]]:
+    """Of two nodes the active one, and the one that stands by and takes no mail."""
     async with (
-        running(tmp_path) as server,
-        house(
-            tmp_path, [server.port], ioserver="shutdown_when_inactive = true", configured=add_rules
-        ) as nodes,
+        running(folder) as server,
+        house(folder, [server.port], ioserver="shutdown_when_inactive = true", configured=add_rules) as nodes,
     ):
         one = await nodes.active()
-        other = next(each for each in nodes.nodes if each is not one)
+        yield one, next(each for each in nodes.nodes if each is not one)
+
+
+async def test_a_handover_closes_one_server_and_opens_the_other(tmp_path: Path) -> None:
+    async with one_and_other(tmp_path) as (one, other):
         await until_it_takes_mail(one.port, True)
         assert not await asyncio.to_thread(takes_mail, other.port)
         await other.service.line("I/O server smtp: closed until this node is active")
@@ -98,14 +104,7 @@ async def test_a_handover_closes_one_server_and_opens_the_other(tmp_path: Path) 
 
 
 async def test_who_is_cut_off_tells_its_scripts_and_closes(tmp_path: Path) -> None:
-    async with (
-        running(tmp_path) as server,
-        house(
-            tmp_path, [server.port], ioserver="shutdown_when_inactive = true", configured=add_rules
-        ) as nodes,
-    ):
-        one = await nodes.active()
-        other = next(each for each in nodes.nodes if each is not one)
+    async with one_and_other(tmp_path) as (one, other):
         for link in one.links:
             link.cut()
         await one.service.line("callback: false false")

@@ -92,11 +92,11 @@ async def test_a_signal_to_all_processes_stops_in_order(tmp_path: Path) -> None:
         await send(service, "zero")
         await service.line("got zero$")  # the script is up: else what comes waits for the next start
         await send(service, "one")
-        await service.line("got one$")
         child = delivering(service)
         os.kill(child, signal.SIGTERM)
         assert await service.stop() == 0
         await gone(child)
+        await service.line("got one$")
         assert service.lines[-2].endswith(" - stopped")
 
 

@@ -71,9 +71,9 @@ def duration(text: str, hint: str) -> float:
 
 def ask(folder: Path, path: str, body: object = None) -> Any:
     """Ask the server that runs on this data folder, at `/api/v1/…`; see control.py."""
-    from mailbell.cli.control import ask
+    from mailbell.cli import control
 
-    return ask(folder, f"/api/v1/{path}", body)
+    return control.ask(folder, f"/api/v1/{path}", body)
 
 
 def echo(line: str, *, err: bool = False) -> None:
