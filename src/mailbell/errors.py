@@ -15,6 +15,7 @@ MailbellError
 ├── NotReceived          a test waited for a mail that did not come; an AssertionError too
 └── ScriptError          a script that can't be loaded or a call that failed, with file and line
     └── ScriptDied           its process has ended, or was killed, in the middle of a call
+        └── NotBegun             … or before it came to this call
 ```
 
 A message says what is wrong, where, and what to do about it: it is read by a person in a log or a terminal.
@@ -84,3 +85,7 @@ class ScriptError(MailbellError):
 
 class ScriptDied(ScriptError):
     """The process of a script has ended, or was killed, in the middle of what was asked of it."""
+
+
+class NotBegun(ScriptDied):
+    """It had not come to this request: whoever asked can ask another process, as if nothing had been."""

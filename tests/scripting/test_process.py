@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mailbell.errors import ScriptDied
+from mailbell.errors import NotBegun, ScriptDied
 from mailbell.scripting import process as process_module
 from mailbell.scripting.process import ScriptProcess
 from mailbell.scripting.version import Limits, encode, load_request
@@ -60,6 +60,35 @@ async def test_a_question_and_its_answer() -> None:
         assert await process.ask(FIRE, 5) == {"variables": {"k": "v"}, "fatal": None}
         assert logged == [(0, "kv")]
     assert process.reason == "ended its process with exit status 0"
+
+
+@BOTH_LOOPS
+async def test_several_questions_are_answered_in_order() -> None:
+    logged: list[str] = []
+    async with python(
+        "def IOEvent(n, v): messageLog(v); varSet('k', v)", lambda _, text: logged.append(text)
+    ) as process:
+        asked = [process.send(FIRE.replace(b'"v"', b'"%d"' % number), 5) for number in range(100)]
+        assert process.busy
+        assert [(await each)["variables"]["k"] for each in asked] == [str(number) for number in range(100)]
+        await process.idle()
+    assert logged == [str(number) for number in range(100)]
+
+
+async def test_only_the_first_of_several_can_be_what_ended_it() -> None:
+    async with python("import os\ndef IOEvent(n, v): v == '3' and os._exit(1)") as process:
+        asked = [process.send(FIRE.replace(b'"v"', b'"%d"' % number), 5) for number in range(1, 6)]
+        ends = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(each) for each in ends] == [dict, dict, ScriptDied, NotBegun, NotBegun]
+        await process.idle()
+        with pytest.raises(NotBegun):
+            await process.ask(FIRE, 5)
+
+
+async def test_an_answer_that_nobody_has_asked_for_ends_it() -> None:
+    async with python("import os\ndef IOEvent(n, v): pass") as process:
+        process.data_received(b'{"variables": {}, "fatal": null}\n')
+        assert str(process.reason).startswith("wrote into the channel of its host")
 
 
 @pytest.mark.parametrize(

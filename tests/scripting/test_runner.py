@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mailbell.clock import steady
 from mailbell.errors import ScriptDied, ScriptError
 from mailbell.scripting import runner as runner_module
 from mailbell.scripting.runner import ScriptRunner
@@ -77,6 +78,90 @@ async def test_events_come_in_order_and_one_at_a_time(write: Write, start: Start
     async with start(path) as runner:
         await asyncio.gather(*(runner.fire(IO, "k", str(number)) for number in range(200)))
     assert log.all == [f"- {number}" for number in range(200)]
+
+
+async def handed_over(runner: ScriptRunner) -> None:
+    """Wait until the process has all that was called."""
+    await asyncio.sleep(0)  # the calls themselves
+    async with asyncio.timeout(5):
+        while runner._calls:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+DEADLY = {
+    "ends its process": "os._exit(3)",
+    "hangs": "time.sleep(60)",
+    "takes all memory": "bytearray(2**30)",
+}
+
+
+@pytest.mark.parametrize("code", DEADLY.values(), ids=DEADLY)
+async def test_what_kills_the_process_takes_none_of_those_behind_it_along(
+    code: str, write: Write, start: Start, log: Lines
+) -> None:
+    path = write(
+        "s.py",
+        f"import os, time\ndef IOEvent(n, v):\n  if v in '48': {code}\n  messageLog(v); varSet('n', v)",
+    )
+    state = IoState()
+    async with start(path, state, limit=0.5) as runner:
+        await runner.fire(IO, "k", "0")  # it is quick: the next ones are handed over ahead
+        ends = await asyncio.gather(
+            *(runner.fire(IO, "k", str(number)) for number in range(1, 12)), return_exceptions=True
+        )
+    died = [number for number, end in enumerate(ends, 1) if isinstance(end, ScriptDied)]
+    assert died == [4, 8]
+    assert [end for end in ends if end is not None] == [ends[3], ends[7]]
+    assert [line for line in log.all if line[0] == "-"] == [
+        f"- {number}" for number in range(12) if number not in died
+    ], "each once, in order"
+    assert state.variable("n") == "11"
+
+
+async def test_what_is_handed_over_ahead_has_its_own_time(write: Write, start: Start, log: Lines) -> None:
+    path = write("s.py", "import time\ndef IOEvent(n, v):\n  if __run: time.sleep(float(v)); messageLog(v)")
+    async with start(path, limit=0.5) as runner:
+        await runner.fire(IO, "k", "0")
+        await asyncio.gather(*(runner.fire(IO, "k", each) for each in ("0.3", "0.2", "0.1", "0")))
+    assert log.all == ["- 0", "- 0.3", "- 0.2", "- 0.1", "- 0"]
+
+
+async def test_what_others_set_is_heard_in_order_also_by_a_quick_script(
+    write: Write, start: Start, log: Lines
+) -> None:
+    state = IoState()
+    path = write("s.js", "function IOEvent(n, v) { varSet('x', varGet('x') + v); messageLog(varGet('x')) }")
+    async with start(path, state) as runner:
+        state.set_variable("x", "a")
+        await runner.fire(IO, "k", "1")
+        first = asyncio.ensure_future(runner.fire(IO, "k", "2"))
+        await handed_over(runner)
+        state.set_variable("x", "b")
+        await asyncio.gather(first, runner.fire(IO, "k", "3"), runner.fire(IO, "k", "4"))
+        assert state.variable("x") == log.all[-1].removeprefix("- "), "all see the same"
+    assert log.all == ["- a1", "- a12", "- a123", "- a1234"]
+
+
+async def test_an_event_that_came_too_late_for_its_lease_is_for_whoever_has_it(
+    write: Write, start: Start, log: Lines
+) -> None:
+    state = IoState()
+    path = write("s.py", "import time\ndef IOEvent(n, v):\n  if __run: time.sleep(float(v)); messageLog(v)")
+    async with start(path, state) as runner:
+        await runner.fire(IO, "k", "0")
+        until = steady() + 0.2
+        state.until = lambda: until
+        slow, ahead = (asyncio.ensure_future(runner.fire(IO, "k", each)) for each in ("0.4", "0.01"))
+        await handed_over(runner)
+        state.until = lambda: steady() + 60  # the lease is renewed meanwhile
+        await asyncio.gather(slow, ahead)
+        until = steady() + 0.2
+        state.until = lambda: until
+        slow, ahead = (asyncio.ensure_future(runner.fire(IO, "k", each)) for each in ("0.3", "0.02"))
+        await slow
+        with pytest.raises(ScriptDied, match="no longer the active one"):
+            await ahead
+    assert log.all == ["- 0", "- 0.4", "- 0.01", "- 0.3"]
 
 
 async def test_scripts_share_variables_and_data_points(write: Write, start: Start, log: Lines) -> None:

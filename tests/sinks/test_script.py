@@ -57,7 +57,7 @@ def start(caplog: pytest.LogCaptureFixture) -> Start:
 
 def test_it_is_a_sink(tmp_path: Path) -> None:
     sink: Sink = ScriptSink("hello", ScriptSettings(path=tmp_path / "s.js"), IoState())
-    assert sink.sequential
+    assert not sink.sequential
     assert sink.name == "hello"
 
 

@@ -106,7 +106,10 @@ class Host:
     def serve(self) -> None:
         """Answer requests until the parent is gone."""
         for request in self._channel.requests():
-            self._channel.answer(self._load(request) if request["do"] == "load" else self._fire(request))
+            answer = self._load(request) if request["do"] == "load" else self._fire(request)
+            self._channel.answer(answer)
+            if answer.get("fatal"):  # what the next requests are is for another process
+                return
 
     def _load(self, request: dict[str, Any]) -> dict[str, Any]:
         self._path, self._time_limit = request["path"], request["time_limit"]

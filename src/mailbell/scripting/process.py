@@ -4,6 +4,9 @@ Theory of operation. The child gets one end of a socket pair as stdin, for messa
 stdout and stderr, for what programs that it starts print. It leads a session of its own, so that one signal
 ends it and all that it has started. Its end is seen through a pidfd: the group is killed while the dead
 leader still holds the group's number, then the leader is reaped.
+
+Several requests may be under way: the child takes them up one at a time, in order, and answers in order. So
+the first unanswered one is what it is at, and those behind it have not begun.
 """
 
 import asyncio
@@ -13,11 +16,12 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import Any, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
-from mailbell.errors import ScriptDied
+from mailbell.errors import NotBegun, ScriptDied
 from mailbell.scripting.script import INFO
 
 COMMAND = (sys.executable, "-P", "-X", "utf8", "-m", "mailbell.scripting.host")
@@ -30,6 +34,10 @@ LINGER = 0.5
 """Seconds to wait for a dead process's last words, should something outside its group hold the socket."""
 
 LOOK = 0.01
+
+QUICK = 0.05
+"""Seconds within which a quick script answers; it gets its next requests ahead, and never waits for us."""
+
 LONGEST_MESSAGE = 128 * 2**20
 PIPE_SIZE = 64 * 1024
 LONGEST_LINE = 64 * 1024
@@ -40,14 +48,26 @@ OUTPUT_RATE = 1024 * 1024
 Log = Callable[[int, str], None]
 
 
+class Asked(NamedTuple):
+    """A request under way, and the seconds that it may take."""
+
+    answer: asyncio.Future[dict[str, Any]]
+    limit: float
+
+
 class ScriptProcess(asyncio.Protocol):
-    """One child process. `await start(log)`, then `ask`, one request at a time; at last `close`."""
+    """One child process. `await start(log)`, then `ask` or `send`; at last `close`."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
-        self._answer: asyncio.Future[dict[str, Any]] | None = None
+        self._asked: deque[Asked] = deque()
+        self._began = 0.0
+        """When the first of those was taken up, by the loop's clock."""
+        self._timer: asyncio.TimerHandle | None = None
+        self.spent = False
+        """Its last answer was that it has to end; it begins no more."""
         self.reason: str | None = None
         """Why it has ended or must; a sentence whose subject is the script."""
         self._popen: subprocess.Popen[bytes]
@@ -55,6 +75,8 @@ class ScriptProcess(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._output: Output
         self.ended = asyncio.Event()
+        self.quick = False
+        """The last answer did not take long."""
         self.seen = 0
         """The revision of the shared state that its copy has."""
 
@@ -98,33 +120,57 @@ class ScriptProcess(asyncio.Protocol):
             undo.pop_all()
 
     async def ask(self, message: bytes, limit: float) -> dict[str, Any]:
-        """Send a message, return its answer. ScriptDied when the process ends or takes over `limit` seconds.
+        """Send a message, return its answer, as `send` does.
 
         Cancelling kills the process: what it was doing can't be taken back, and nobody waits for it.
         """
-        if self.reason is not None:
-            raise ScriptDied(self.reason)
-        answer: asyncio.Future[dict[str, Any]] = self._loop.create_future()
-        self._answer = answer
-        timer = self._loop.call_later(
-            limit, self._late, answer, f"ran longer than {limit:g} s and was killed"
-        )
         try:
-            self._transport.write(message)
-            return await answer
+            return await self.send(message, limit)
         except asyncio.CancelledError:
             self.kill("was interrupted")
             raise
-        finally:
-            timer.cancel()
-            self._answer = None
 
-    def _late(self, answer: asyncio.Future[dict[str, Any]], reason: str) -> None:
+    def send(self, message: bytes, limit: float) -> asyncio.Future[dict[str, Any]]:
+        """Send a message; what is returned becomes the answer.
+
+        ScriptDied: the process ended meanwhile, or was at it for over `limit` seconds; NotBegun: it ended
+        before it came to that.
+        """
+        if not self.usable:
+            raise NotBegun(self.reason or "is about to end")
+        answer: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+        self._asked.append(Asked(answer, limit))
+        if len(self._asked) == 1:
+            self._take_up()
+        self._transport.write(message)
+        return answer
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can be asked."""
+        return self.reason is None and not self.spent
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is under way."""
+        return bool(self._asked)
+
+    async def idle(self) -> None:
+        """Wait until all that was asked is answered, or the process has ended."""
+        while self._asked:
+            await asyncio.wait([self._asked[-1].answer])
+
+    def _take_up(self) -> None:
+        """The child turns to the first of the requests."""
+        asked, self._began = self._asked[0], self._loop.time()
+        self._timer = self._loop.call_later(asked.limit, self._late, asked)
+
+    def _late(self, asked: Asked) -> None:
         """Kill unless the answer is there. The loop may be what is late: it looks at the socket once more."""
 
         def kill() -> None:
-            if not answer.done():
-                self.kill(reason)
+            if self._asked and self._asked[0] is asked:
+                self.kill(f"ran longer than {asked.limit:g} s and was killed")
 
         self._loop.call_later(LOOK, kill)
 
@@ -173,11 +219,25 @@ class ScriptProcess(asyncio.Protocol):
         match message:
             case [int(level), str(text)]:
                 self._log(level, text)
-            case dict() if _is_answer(message):
-                if self._answer is not None and not self._answer.done():
-                    self._answer.set_result(message)
+            case dict() if _is_answer(message) and self._asked:
+                self._answer(message)
             case _:
                 raise ValueError("neither a log line nor an answer")
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        """The child is done with the first request."""
+        self._stop_timer()
+        answer = self._asked.popleft().answer
+        self.quick = self._loop.time() - self._began < QUICK
+        self.spent = message.get("fatal") is not None
+        if self._asked and not self.spent:
+            self._take_up()
+        if not answer.done():
+            answer.set_result(message)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _kill_group(self) -> None:
         if self._popen.returncode is None:  # its number may belong to another group once it is reaped
@@ -198,8 +258,13 @@ class ScriptProcess(asyncio.Protocol):
         if self.reason is None:
             self.reason = _describe(self._popen.returncode)
         self._output.close()
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(ScriptDied(self.reason))
+        self._stop_timer()
+        died = NotBegun if self.spent else ScriptDied
+        while self._asked:
+            answer = self._asked.popleft().answer
+            if not answer.done():
+                answer.set_exception(died(self.reason))
+            died = NotBegun
         self.ended.set()
 
 

@@ -11,13 +11,19 @@ ScriptDied.
 """
 
 import asyncio
+import heapq
+import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from mailbell.errors import ScriptDied, ScriptError
+import msgspec
+
+from mailbell.clock import steady
+from mailbell.errors import NotBegun, ScriptDied, ScriptError
 from mailbell.event.convert import Converted
 from mailbell.scripting.process import ScriptProcess
 from mailbell.scripting.script import ERROR, INIT, IO
@@ -27,6 +33,20 @@ from mailbell.scripting.watch import Signature, saves, signature
 
 RESTART_DELAYS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds to wait before a start, by how often in a row the process has died."""
+
+
+class Call(msgspec.Struct, order=True):
+    """A trigger on its way to the script, and what comes of it; they are called in order of their number."""
+
+    number: int
+    kind: str
+    key: str
+    value: str
+    event: bytes | None
+    done: asyncio.Future[None]
+    process: ScriptProcess | None = None
+    """The one that has it."""
+
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
@@ -42,7 +62,13 @@ class ScriptRunner:
         self._version: Version
         self._process: ScriptProcess | None = None
         self._deaths = 0
+        self._numbers = itertools.count()
+        self._calls: list[Call] = []
+        """A heap of those that no process has."""
+        self._more = asyncio.Event()
         self._turn = asyncio.Lock()
+        """Held by who hands calls to the process, or exchanges it."""
+        self._feeding: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._refused = False
         self._seen: Signature = None
@@ -67,13 +93,15 @@ class ScriptRunner:
             await self._take_over(version)
         except ScriptDied as error:
             raise ScriptError(str(error), str(self.path)) from error
-        self._watch = asyncio.get_running_loop().create_task(self._follow(), name=f"watch {self.path}")
+        loop = asyncio.get_running_loop()
+        self._feeding = loop.create_task(self._feed(), name=f"feed {self.path}")
+        self._watch = loop.create_task(self._follow(), name=f"watch {self.path}")
 
     async def stop(self) -> None:
         """End the process and the watch."""
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.wait([self._watch])
+        for task in filter(None, (self._watch, self._feeding)):
+            task.cancel()
+            await asyncio.wait([task])
         process, self._process = self._process, None
         if process is not None:
             await process.close()
@@ -85,14 +113,59 @@ class ScriptRunner:
 
     async def fire(self, kind: str, key: str, value: str = "", event: bytes | None = None) -> None:
         """Fire a trigger: one at a time, in the order of the calls. ScriptDied has been logged already."""
-        async with self._turn:
-            process = await self._running()
-            await self._fire(process, kind, key, value, event)
-            self._deaths = 0
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        call = Call(next(self._numbers), kind, key, value, event, done)
+        self._queue(call)
+        try:
+            await done
+        except asyncio.CancelledError:
+            if call.process is not None:
+                call.process.kill("was interrupted")
+            raise
 
-    async def _fire(
+    def _queue(self, call: Call) -> None:
+        heapq.heappush(self._calls, call)
+        self._more.set()
+
+    async def _feed(self) -> None:
+        """Hand over what is called, for ever."""
+        while True:
+            await self._more.wait()
+            async with self._turn:
+                await self._hand_over()
+
+    async def _hand_over(self) -> None:
+        """Give the process the next call, once it can be given more."""
+        try:
+            process = await self._ready()
+            self._call(process, self._calls[0])
+        except Exception as error:  # noqa: BLE001  for whoever has called; the next one's call may do better
+            _settle(self._calls[0], error)
+        heapq.heappop(self._calls)
+        if not self._calls:
+            self._more.clear()
+
+    def _call(self, process: ScriptProcess, call: Call) -> None:
+        if call.done.done():  # cancelled
+            return
+        request = self._request(process, call.kind, call.key, call.value, call.event)
+        answer = process.send(request, self._limits.time)
+        answer.add_done_callback(partial(self._answered, process, call))
+        call.process = process
+
+    async def _ready(self) -> ScriptProcess:
+        """A quick one gets its calls ahead; but what others have set it learns between two of them."""
+        while True:
+            process = await self._running()
+            if not process.busy:
+                return process
+            if process.quick and not self._state.changes(process.seen, process).variables:
+                return process
+            await process.idle()
+
+    def _request(
         self, process: ScriptProcess, kind: str, key: str, value: str = "", event: bytes | None = None
-    ) -> None:
+    ) -> bytes:
         request: dict[str, Any] = {
             "do": "fire",
             "kind": kind,
@@ -102,21 +175,41 @@ class ScriptRunner:
         }
         if kind == IO and (until := self._state.until()) is not None:
             request["until"] = until
-        try:
-            answer = await process.ask(encode(request, event), self._limits.time)
-            self._set(process, answer["variables"])
-            if answer["fatal"] is not None:
-                await process.close()
-                raise ScriptDied(f"was ended: {answer['fatal']}")
-        except ScriptDied as error:
-            self._died(f"{key}: the script {error}")
-        if answer.get("late"):
-            raise ScriptDied("this node is no longer the active one")
+        return encode(request, event)
 
-    def _died(self, what: str) -> NoReturn:
+    def _answered(
+        self, process: ScriptProcess, call: Call, answering: asyncio.Future[dict[str, Any]]
+    ) -> None:
+        call.process = None
+        try:
+            self._take(process, answering.result())
+        except NotBegun:
+            self._call_again(call)
+        except ScriptDied as error:
+            _settle(call, self._dead(f"{call.key}: the script {error}"))
+        else:
+            self._deaths = 0
+            _settle(call)
+
+    def _call_again(self, call: Call) -> None:
+        """As if nothing had been; unless another node is the active one by now: then it is for that one."""
+        until = self._state.until()
+        if until is not None and steady() >= until:
+            _settle(call, ScriptDied("this node is no longer the active one"))
+        else:
+            self._queue(call)
+
+    def _take(self, process: ScriptProcess, answer: dict[str, Any]) -> None:
+        self._set(process, answer["variables"])
+        if answer["fatal"] is not None:
+            raise ScriptDied(f"was ended: {answer['fatal']}")
+        if answer.get("late"):
+            raise NotBegun("came to this event after its lease")
+
+    def _dead(self, what: str) -> ScriptDied:
         self._deaths += 1
         self._logger.error("%s: %s", self.path, what)
-        raise ScriptDied(what)
+        return ScriptDied(what)
 
     def _news(self, process: ScriptProcess, key: str = "", value: str = "") -> dict[str, Any]:
         """What others have changed since the last request; the event's own value is not sent twice."""
@@ -137,17 +230,17 @@ class ScriptRunner:
         """The process, started anew if it has died; after a while, if it has died often."""
         process = self._process
         if process is not None:
-            if process.reason is None:
+            if process.usable:
                 return process
-            await process.ended.wait()
+            await process.close()
             if self._deaths == 0:
                 self._logger.error("%s: between two events, the script %s", self.path, process.reason)
         await asyncio.sleep(RESTART_DELAYS[min(max(self._deaths - 1, 0), len(RESTART_DELAYS) - 1)])
         try:
             self._process = await self._launch(self._version)
         except ScriptDied as error:
-            self._died(str(error))
-        await self._fire(self._process, INIT, INIT)
+            raise self._dead(str(error)) from error
+        await self._init(self._process)
         return self._process
 
     async def _launch(self, version: Version) -> ScriptProcess:
@@ -158,6 +251,13 @@ class ScriptRunner:
         except ScriptDied as error:
             raise ScriptDied(f"while loading, the script {error}") from error
         return process
+
+    async def _init(self, process: ScriptProcess) -> None:
+        try:
+            self._take(process, await process.ask(self._request(process, INIT, INIT), self._limits.time))
+        except ScriptDied as error:
+            await process.close()
+            raise self._dead(f"{INIT}: the script {error}") from error
 
     async def _load(self, process: ScriptProcess, version: Version) -> None:
         request = load_request(self.path, version.source, self._limits)
@@ -179,7 +279,9 @@ class ScriptRunner:
         try:
             async with self._turn:
                 assert ending is not None  # noqa: S101
-                await self._fire(ending, INIT, INIT)
+                if self._process is not None:
+                    await self._process.idle()
+                await self._init(ending)
                 ending, self._process = self._process, ending
                 self._version = version
                 self._deaths = 0
@@ -221,3 +323,12 @@ class ScriptRunner:
 
     def _log(self, level: int, text: str) -> None:
         self._logger.log(logging.ERROR if level == ERROR else logging.INFO, "%s", text)
+
+
+def _settle(call: Call, error: Exception | None = None) -> None:
+    if call.done.done():  # cancelled
+        return
+    if error is None:
+        call.done.set_result(None)
+    else:
+        call.done.set_exception(error)

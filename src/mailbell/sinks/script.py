@@ -18,7 +18,8 @@ logger = logging.getLogger("mailbell.script")
 class ScriptSink:
     """One script. An exception in it is logged and the event done; a hang or a crash is a Retry."""
 
-    sequential = True
+    sequential = False
+    """One event at a time and in order is what the runner sees to: it can have the next ones at hand."""
 
     def __init__(self, name: str, settings: ScriptSettings, state: IoState) -> None:
         self.name = name
