@@ -44,6 +44,17 @@ MOST_PENDING = 16 * 2**20
 STOP_WITHIN = 5.0
 """Seconds that a writer has on stop for what is pending: a stopped terminal might never take it."""
 
+UNUSED = {
+    "_srcfile": None,
+    "logThreads": False,
+    "logProcesses": False,
+    "logMultiprocessing": False,
+    "logAsyncioTasks": False,
+}
+"""What `logging` need not find out for a line, since no line shows it: half of what a record costs (Python's
+logging HOWTO, "Optimization").
+"""
+
 _FILE = re.compile(r"(\d{4})/(\d{4})-message\.log", re.ASCII)
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # C0, DEL, C1: line breaks, terminal sequences
@@ -331,6 +342,7 @@ class Log:
             self._writers.append(_Writer("the log on the terminal", terminal))
         self._handler = _Handler(settings, clock, self._writers)
         self._level = logging.NOTSET
+        self._wanted: dict[str, Any] = {}
 
     def start(self) -> None:
         """From now on `logging` writes here: our own lines from INFO up, those of libraries from WARNING."""
@@ -339,12 +351,17 @@ class Log:
         ours = logging.getLogger("mailbell")
         self._level = ours.level
         ours.setLevel(logging.INFO)
+        self._wanted = {name: getattr(logging, name) for name in UNUSED if hasattr(logging, name)}
+        for name in self._wanted:
+            setattr(logging, name, UNUSED[name])
         logging.getLogger().addHandler(self._handler)
 
     def stop(self) -> None:
         """Write what is pending and end; what is logged later goes where it went before."""
         logging.getLogger().removeHandler(self._handler)
         logging.getLogger("mailbell").setLevel(self._level)
+        for name, value in self._wanted.items():
+            setattr(logging, name, value)
         for writer in self._writers:
             writer.stop()
 

@@ -7,9 +7,9 @@ receiving process and its clients on the other one, since they talk to each othe
 """
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from mailbell.clock import Clock
 
@@ -46,8 +46,12 @@ class Deference:
 
     @classmethod
     def to(cls, process: int, clock: Clock) -> "Deference":
-        """To the process with this number."""
-        return cls(clock, lambda: _needed(process))
+        """To the process with this number, for as long as this one lives."""
+        try:
+            file = os.open(f"/proc/{process}/schedstat", os.O_RDONLY)
+        except OSError:
+            return cls(clock, lambda: 0.0)
+        return cls(clock, lambda: _needed(file))
 
     async def __call__(self) -> None:
         """Rest, or just let others have their turn on the loop; to be called after each event."""
@@ -70,13 +74,13 @@ class Deference:
         return max(0.0, self._until - now)
 
 
-def _needed(process: int) -> float:
+def _needed(file: int) -> float:
     """Seconds for which the first thread of a process was running, or ready to run and had to wait.
 
     Linux's schedstat (Documentation/scheduler/sched-stats.rst); where it is not kept, nobody is deferred to.
     """
     try:
-        running, waiting, _ = Path(f"/proc/{process}/schedstat").read_text("ascii").split()
-    except (OSError, ValueError):
+        running, waiting, _ = os.pread(file, 100, 0).split()
+    except (OSError, ValueError):  # it has ended
         return 0.0
     return (int(running) + int(waiting)) / 1e9
