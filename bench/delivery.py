@@ -1,6 +1,9 @@
 """Events on their way to the sinks: a script and an MQTT broker at once, and a broker that was down.
 
 `bench.smtp` has the time from the final dot to the script. How far a sink is, delivery.db tells.
+
+Sustained is what both sinks get a second while somewhat more comes in, from hundreds of devices that each send
+a mail every half second or so. A flood is another matter: that is taken in first, and delivered when it is over.
 """
 
 import contextlib
@@ -8,30 +11,40 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from bench import results
-from bench.load import KEPT, send
+from bench.load import KEPT, Load, send
 from bench.peer import SECONDS, Unavailable, needed
 from bench.peers import Broker, Mailbell
 from tests.tools import ROOT
 
-FIGURES = ("delivery.sustained", "delivery.drained", "delivery.kept")
+FIGURES = ("delivery.sustained", "delivery.bare", "delivery.drained", "delivery.kept")
+DEVICES = Load(clients=850, keep=True, rest=1)
+"""1,700 mails a second: each rests for half a second on average."""
+
+WARM = 3.0
+SINKS = ["broker", "clock"]
+NO_INBOX = '[web]\nlisten = "off"\n'
 SCRIPT = '[sinks.clock]\ntype = "script"\npath = "clock.py"\n'
 
 
 class Delivering(Mailbell):
-    """mailbell with a broker for a sink, and on `script` a script beside it."""
+    """mailbell with a broker for a sink, and on `script` a script beside it; `inbox`: the page has one, too."""
 
     name = "mailbell"
+    threads = 1000
 
-    def __init__(self, *, script: bool) -> None:
+    def __init__(self, *, script: bool, inbox: bool) -> None:
         super().__init__()
         self.broker = Broker(self.folder)
         self._script = script
+        self._inbox = inbox
 
     def config(self) -> str:
         shutil.copy(ROOT / "bench/servers/clock.py", self.folder)
-        return super().config() + self.broker.sink() + SCRIPT * self._script
+        sinks = self.broker.sink() + SCRIPT * self._script
+        return super().config() + sinks + NO_INBOX * (not self._inbox)
 
     def position(self, sink: str) -> int:
         """Up to which event the sink is done."""
@@ -50,8 +63,8 @@ class Delivering(Mailbell):
 
 
 @contextlib.contextmanager
-def serving(*, script: bool, broker: bool) -> Iterator[Delivering]:
-    peer = Delivering(script=script)
+def serving(*, script: bool, broker: bool, inbox: bool = True) -> Iterator[Delivering]:
+    peer = Delivering(script=script, inbox=inbox)
     if broker:
         peer.broker.start()
     peer.start()
@@ -62,17 +75,31 @@ def serving(*, script: bool, broker: bool) -> Iterator[Delivering]:
         peer.broker.stop()
 
 
-def sustained(mails: int) -> float:
-    """From the first octet until both sinks have everything."""
+def sustained(seconds: float, *, inbox: bool) -> float:
+    """Mails a second that both sinks get while more come in."""
+    mails = int(2 * DEVICES.clients * (WARM + seconds))
+    with serving(script=True, broker=True, inbox=inbox) as peer, ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(send, peer.port, mails, DEVICES)
+        time.sleep(WARM)
+        began, before = time.perf_counter(), min(map(peer.position, SINKS))
+        time.sleep(seconds - 1)  # the last second is of those whose rests were long
+        delivered = (min(map(peer.position, SINKS)) - before) / (time.perf_counter() - began)
+        sending.result()
+        peer.wait(SINKS, mails)
+    print(f"{'with' if inbox else 'without'} the inbox {delivered:,.0f} mails/s into both", flush=True)
+    return delivered
+
+
+def flood(mails: int) -> None:
+    """As fast as they are taken in, until both sinks have everything."""
     with serving(script=True, broker=True) as peer:
         send(peer.port, 300, KEPT)
-        peer.wait(["broker", "clock"], 300)
+        peer.wait(SINKS, 300)
         began = time.perf_counter()
         accepted = rate(peer, mails)
-        peer.wait(["broker", "clock"], 300 + mails)
+        peer.wait(SINKS, 300 + mails)
         delivered = mails / (time.perf_counter() - began)
-    print(f"taken in at {accepted:,.0f} mails/s, delivered to both at {delivered:,.0f}", flush=True)
-    return delivered
+    print(f"a flood is taken in at {accepted:,.0f} mails/s, delivered to both at {delivered:,.0f}", flush=True)
 
 
 def caught_up(mails: int) -> tuple[float, float]:
@@ -110,7 +137,10 @@ def main() -> None:
         needed("mosquitto")
     except Unavailable as reason:
         raise SystemExit(str(reason)) from None
-    found = dict(zip(FIGURES, [sustained(mails), *caught_up(mails)], strict=True))
+    flood(mails)
+    seconds = mails / 1000
+    measured = [sustained(seconds, inbox=True), sustained(seconds, inbox=False), *caught_up(mails)]
+    found = dict(zip(FIGURES, measured, strict=True))
     results.figures("delivery", {name: [value] for name, value in found.items()}, publish=options.publish)
 
 

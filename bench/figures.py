@@ -54,6 +54,7 @@ FIGURES = {
     "Delivery": [
         Figure("delivery.script", "from the final dot to the script, 200 mails/s, p99", 20, "ms"),
         Figure("delivery.sustained", "into a script and a broker at once", 1500, "mails/s", least=True),
+        Figure("delivery.bare", "… without the inbox", 1500, "mails/s", least=True),
         Figure("delivery.drained", "a broker that was down catches up", 2000, "events/s", least=True),
         Figure("delivery.kept", "SMTP's rate meanwhile", 80, "%", least=True),
         Figure("delivery.killed", "kill -9, 100 times under load: lost or parked", 0, "mails"),

@@ -41,6 +41,9 @@ class Load(NamedTuple):
     rate: float = 0
     """Mails a second, sent on time whatever the server does meanwhile; 0: as fast as it takes them."""
 
+    rest: int = 0
+    """Each client rests up to so many seconds after a mail, half of that on average."""
+
     @property
     def plain(self) -> bool:
         return not self.attached and self.burst == 1 and not self.rate
@@ -94,6 +97,8 @@ def send(port: int, mails: int, load: Load) -> Times | None:
 def smtp_source(port: int, mails: int, load: Load) -> None:
     options = {"-s": load.clients, "-m": mails, "-l": load.octets, "-M": "localhost"}
     options |= {"-f": SENDER, "-t": RECIPIENT}
+    if load.rest:
+        options["-R"] = load.rest
     words = [str(word) for pair in options.items() for word in pair] + ["-d"] * load.keep
     # Python's own timeout would look every 50 ms only whether it is done.
     command = ["timeout", str(LIMIT), needed("smtp-source"), *words, f"127.0.0.1:{port}"]
