@@ -123,9 +123,8 @@ class Connection(asyncio.Protocol):
             self._heard = True
             if data[0] == TLS_HANDSHAKE and self._session.tls is None:
                 self._host.spoke_tls(self.client.ip)
-        if self._session.receiving:
-            self._feed(data)
-        elif self._ahead or len(data) > PIECE or self._host.chaos.settings.latency:
+        late = self._ahead or len(data) > PIECE or self._host.chaos.settings.latency
+        if late and not self._session.receiving:
             self._ahead += data
             self._settle_reading()
         else:
@@ -254,13 +253,13 @@ class Connection(asyncio.Protocol):
         match event:
             case MailComplete():
                 self._store(event)
+            case Close(reason):
+                self._outcome = self._outcome or reason
             case Credentials():
                 self._authenticate(event)
             case StartTls():
                 self._feed_the_rest()  # in clear, so discarded
                 self._upgrading = asyncio.get_running_loop().create_task(self._upgrade())
-            case Close(reason):
-                self._outcome = self._outcome or reason
 
     def _store(self, complete: MailComplete) -> None:
         """Journal the mail; the 250 exists only once it is on stable storage. No task for it: they cost."""
