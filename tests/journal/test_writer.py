@@ -9,7 +9,7 @@ import pytest
 from mailbell.errors import JournalUnavailable
 from mailbell.journal import writer
 from mailbell.journal.mails import MailWriter, Row
-from mailbell.journal.writer import AWAKE, QUICK, SLOW_SHARE, Tempo, Writer
+from mailbell.journal.writer import AWAKE, QUICK, USUAL, Tempo, Writer
 from tests.journal.conformance import mail
 from tests.journal.engines import SqliteEngine
 
@@ -23,13 +23,29 @@ def test_the_first_commit_goes_to_the_thread_for_the_disk_may_be_asleep() -> Non
     assert not tempo.quick(10.0 + AWAKE)
 
 
-def test_after_a_slow_commit_the_loop_is_spared() -> None:
+def test_a_disk_that_is_slow_as_a_rule_is_left_to_the_thread_until_it_no_longer_is() -> None:
     tempo = Tempo()
-    tempo.took(0.5, 10.0)
-    spared_until = 10.0 + SLOW_SHARE * 0.5
-    tempo.took(QUICK, spared_until - 0.1)  # in the thread
-    assert not tempo.quick(spared_until - 0.1)
-    assert tempo.quick(spared_until)
+    commits(tempo, USUAL, QUICK / 2)
+    commits(tempo, 1, QUICK * 10)
+    assert tempo.quick(10.0)  # one says little of the next
+    commits(tempo, 10, QUICK * 10)
+    assert not tempo.quick(10.0)
+    commits(tempo, 10, QUICK / 2)  # in the thread
+    assert not tempo.quick(10.0)
+    commits(tempo, 100, QUICK / 2)
+    assert tempo.quick(10.0)
+
+
+def test_a_commit_that_took_very_long_is_enough() -> None:
+    tempo = Tempo()
+    commits(tempo, USUAL, QUICK / 2)
+    commits(tempo, 1, 0.1)
+    assert not tempo.quick(10.0)
+
+
+def commits(tempo: Tempo, count: int, seconds: float) -> None:
+    for _ in range(count):
+        tempo.took(seconds, 10.0)
 
 
 @pytest.fixture

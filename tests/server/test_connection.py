@@ -205,6 +205,19 @@ async def test_slots_can_not_be_held_for_nothing(
 
 
 @BOTH_LOOPS
+async def test_what_was_answered_goes_out_before_the_line_is_cut(serve: Serve, connect: Connect) -> None:
+    """Replies are sent at the end of a turn of the loop."""
+    server = await serve()
+    client = await connect(server)
+    await client.talk("EHLO x")
+    [connection] = server.connections
+    connection.data_received(b"NOOP\r\n")
+    connection.abort("cut")
+    assert await client.answer() == "250 2.0.0 OK"
+    assert await server.transcripts.outcome() == "cut"
+
+
+@BOTH_LOOPS
 async def test_a_mail_cut_off_behind_its_dot_keeps_its_slot_until_it_is_stored(
     serve: Serve, connect: Connect, journal: SqliteJournal, gate: Gate
 ) -> None:

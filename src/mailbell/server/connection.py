@@ -43,6 +43,7 @@ class Host(Protocol):
     chaos: Chaos
     tls: TlsContext | None
     authenticator: Authenticator | None
+    loop: asyncio.AbstractEventLoop
 
     def session_for(self, client: Client) -> Session:
         """A session with this I/O server's rules."""
@@ -77,6 +78,7 @@ class Connection(asyncio.Protocol):
         "_transport",
         "_upgrading",
         "_will_read",
+        "_will_say",
         "_wrapped",
         "client",
     )
@@ -94,6 +96,7 @@ class Connection(asyncio.Protocol):
         self._wrapped = False  # what comes is under TLS, and the session does not know yet
         self._ahead = b""  # read from the socket, not yet by the session
         self._will_read = False
+        self._will_say = False
         self._reading = True
         self._short_of_memory = False
         self._deaf = False  # does not read its replies
@@ -120,9 +123,8 @@ class Connection(asyncio.Protocol):
             self._heard = True
             if data[0] == TLS_HANDSHAKE and self._session.tls is None:
                 self._host.spoke_tls(self.client.ip)
-        if self._session.receiving:
-            self._feed(data)
-        elif self._ahead or len(data) > PIECE or self._host.chaos.settings.latency:
+        late = self._ahead or len(data) > PIECE or self._host.chaos.settings.latency
+        if late and not self._session.receiving:
             self._ahead += data
             self._settle_reading()
         else:
@@ -190,8 +192,9 @@ class Connection(asyncio.Protocol):
             self._end(replies.STOPPING, "mailbell was stopped.")
 
     def abort(self, outcome: str = "mailbell was stopped.") -> None:
-        """Cut the line."""
+        """Cut the line; what was answered before goes out."""
         self._outcome = self._outcome or outcome
+        self._say()
         if self._transport is not None:
             self._transport.abort()
         if self._upgrading is not None:
@@ -232,7 +235,10 @@ class Connection(asyncio.Protocol):
     def _advance(self) -> None:
         """Act on what the session has to say; read on when it does not wait for us."""
         self._take_events()
-        self._flush()
+        if self._session.closed or self._upgrading is not None:
+            self._say()  # before the line is closed, or TLS begins
+        else:
+            self._say_soon()
         self._settle_reading()
         if self._session.closed and self._transport is not None and self._patience.over_since is None:
             self._patience.over_since = self._host.clock.monotonic()
@@ -247,13 +253,13 @@ class Connection(asyncio.Protocol):
         match event:
             case MailComplete():
                 self._store(event)
+            case Close(reason):
+                self._outcome = self._outcome or reason
             case Credentials():
                 self._authenticate(event)
             case StartTls():
                 self._feed_the_rest()  # in clear, so discarded
                 self._upgrading = asyncio.get_running_loop().create_task(self._upgrade())
-            case Close(reason):
-                self._outcome = self._outcome or reason
 
     def _store(self, complete: MailComplete) -> None:
         """Journal the mail; the 250 exists only once it is on stable storage. No task for it: they cost."""
@@ -377,9 +383,20 @@ class Connection(asyncio.Protocol):
         self._patience.begin_again(self._host.clock.monotonic())
         self._host.budget.release(self)
 
-    def _flush(self) -> None:
+    def _say_soon(self) -> None:
+        """Reply when all is dealt with that came, on all connections, in this turn of the loop.
+
+        A reply wakes up its client, and one on this machine would take the processor from us in between.
+        """
+        if not self._will_say:
+            self._will_say = True
+            self._host.loop.call_soon(self._say)
+
+    def _say(self) -> None:
+        """Send what there is to send."""
+        self._will_say = False
         data = self._session.data_to_send()
-        if data and self._transport is not None:
+        if data and self._transport is not None and not self._transport.is_closing():
             self._patience.active_at = self._host.clock.monotonic()
             self._transport.write(data)
 

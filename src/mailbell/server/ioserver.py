@@ -89,7 +89,7 @@ class IoServer:
         self._admitting: set[asyncio.Task[None]] = set()
         self._listener: listener.Listener | None = None
         self._ticker: asyncio.Task[None] | None = None
-        self._loop: asyncio.AbstractEventLoop
+        self.loop: asyncio.AbstractEventLoop
 
     def __repr__(self) -> str:
         return f"<IoServer {self.id} {self.slots.taken} served, {self.slots.waiting} waiting>"
@@ -124,7 +124,7 @@ class IoServer:
     async def start(self, handed: Sequence[socket.socket] = ()) -> None:
         """Listen, on the sockets that were handed over where there are some. ListenError: no address."""
         sockets = list(handed) or listener.bind_all(self.id, self.settings.listen, self.settings.port)
-        self._loop = asyncio.get_running_loop()  # to ask for it for each client is a system call
+        self.loop = asyncio.get_running_loop()  # to ask for it for each client is a system call
         self._listener = listener.Listener(sockets, self._arrived)
         self._ticker = asyncio.create_task(self._tick())
 
@@ -253,7 +253,7 @@ class IoServer:
     def admit(self, client: Client) -> None:
         """A slot is free for this client."""
         self._waiting.discard(client)
-        task = self._loop.create_task(self._admit(client))
+        task = self.loop.create_task(self._admit(client))
         self._admitting.add(task)
         task.add_done_callback(self._admitting.discard)
 
@@ -299,7 +299,7 @@ class IoServer:
         self.connections.add(connection)
         timeout = HANDSHAKE_TIMEOUT if context else None
         try:
-            await self._loop.connect_accepted_socket(
+            await self.loop.connect_accepted_socket(
                 lambda: connection, client.socket, ssl=context, ssl_handshake_timeout=timeout
             )
         except OSError as error:

@@ -64,11 +64,11 @@ class Transcript:
     def record(self, mark: str, said: Said) -> None:
         """Write it down. Control characters are as they came: who shows it has to escape them."""
         self.recorded += 1
-        if isinstance(said, Reply):
-            if said.code >= 400:
-                self._counts.refusals[said.code] = self._counts.refusals.get(said.code, 0) + 1
-        elif len(said) > KEEP_TEXT:
-            said = shown(said[:KEEP_TEXT])[0] + "…"
+        if isinstance(said, (bytes, str)):  # asked first: to ask whether it is a Struct takes 0.2 µs
+            if len(said) > KEEP_TEXT:
+                said = shown(said[:KEEP_TEXT])[0] + "…"
+        elif said.code >= 400:
+            self._counts.refusals[said.code] = self._counts.refusals.get(said.code, 0) + 1
         self._entries.append((self._now(), mark, said))
 
     def took(self, octets: int) -> None:

@@ -225,9 +225,10 @@ class Session(Dialogue):
             self._refuse_line(replies.LINE_TOO_LONG)
         elif not is_crlf and self._options.bare_lf == "reject":
             self._refuse_line(replies.BARE_LF)
+        elif self._exchange is None:
+            self._command(data[at : end - is_crlf])
         else:
-            take = self._command if self._exchange is None else self._respond
-            take(data[at : end - is_crlf])
+            self._respond(data[at : end - is_crlf])
         return end + 1
 
     def _keep_partial(self, data: bytes, at: int) -> int:
