@@ -57,7 +57,7 @@ def test_a_file_as_people_write_it(tmp_path: Path) -> None:
         ("a:$scrypt$999999$8$1$c2FsdA==$c2VjcmV0", "expected scrypt or bcrypt"),
         ("a:$scrypt$16777216$8$1$c2FsdA==$c2VjcmV0", "expected scrypt or bcrypt"),
         ("a:$2b$31$" + "a" * 53, "expected scrypt or bcrypt"),
-        (":" + SCRYPT, "a user's name has no colon"),
+        pytest.param(":" + SCRYPT, "a user's name has no colon", id="no name"),
         ("a:{PLAIN}x\na:{PLAIN}secret", "user a stands here twice"),
     ],
 )

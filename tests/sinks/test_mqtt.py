@@ -211,6 +211,7 @@ async def test_a_broker_that_is_none(
         (f"mqtt://127.0.0.1:{free_port()}", "connection refused; is the broker running"),
         ("mqtt://nowhere.invalid", r"mqtt://nowhere\.invalid: no such host"),
     ],
+    ids=["nobody listens", "no such host"],
 )
 async def test_nobody_there(up: Up, url: str, complaint: str) -> None:
     with pytest.raises(SinkUnavailable, match=complaint):

@@ -112,7 +112,9 @@ async def test_who_misses_lines_is_dropped_and_comes_again() -> None:
 async def test_what_can_not_be_formatted_harms_nobody(capsys: pytest.CaptureFixture[str]) -> None:
     with Tap(SystemClock()) as tap:
         tap.handle(logger.makeRecord("mailbell.script", logging.ERROR, "f", 1, "%d", ("no number",), None))
-        logger.error("half \ud800 of a pair")
+        tap.handle(
+            logger.makeRecord("mailbell.script", logging.ERROR, "f", 1, "half \ud800 of a pair", (), None)
+        )
         lines = [each.data for each in tap.after(0)]
     assert len(lines) == 1
     assert b"half ? of a pair" in lines[0]
