@@ -13,9 +13,10 @@ help:  ## what there is to call
 serve: $(VENV)/.run  ## run the quickstart: a listener on port 2525 and a script that reacts
 	@$(BIN)/mailbell serve -c examples/quickstart.toml $(ARGS)
 
+# Two at a time: half of what they take is waiting for processes and clocks.
 test: $(VENV)/.test tests/e2e/node/node_modules/.package-lock.json  ## run the tests (ARGS="tests/smtp -k pipelining" chooses)
 	@scripts/apt test page
-	@$(BIN)/pytest -m "not faults" $(ARGS)
+	@$(BIN)/pytest -m "not faults" -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.check docs  ## format, lint, types, the layers of the house, the documentation's site
 	$(BIN)/ruff format --check

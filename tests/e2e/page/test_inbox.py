@@ -1,11 +1,12 @@
 """The list: live, searched, ticked, scrolled, by hand and by keyboard."""
 
+import asyncio
 import time
 from email.message import EmailMessage
 
 from playwright.async_api import Page, expect
 
-from tests.e2e.page.site import Site, Watch, settled
+from tests.e2e.page.site import PATIENCE, Site, Watch, settled
 
 LIVE = 200.0
 """Milliseconds from the 250 to the row."""
@@ -251,6 +252,9 @@ async def test_many_mails_scroll_smoothly(page: Page, site: Site) -> None:
 
 async def test_the_list_stays_where_one_reads(page: Page, site: Site) -> None:
     await site.put(*[f"Subject: mail {number}\r\n\r\ntext\r\n".encode() for number in range(300)])
+    async with asyncio.timeout(PATIENCE):  # else the last of them come as news
+        while (await site.get("/api/v1/messages?limit=1"))["total"] < 300:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
     await opened(page)
     await expect(page.locator(".mail")).not_to_have_count(0)
     scroller = page.locator(".scroller")
