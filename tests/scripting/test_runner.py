@@ -164,6 +164,25 @@ async def test_an_event_that_came_too_late_for_its_lease_is_for_whoever_has_it(
     assert log.all == ["- 0", "- 0.4", "- 0.01", "- 0.3"]
 
 
+async def test_a_fork_does_not_do_what_the_host_has_at_hand(write: Write, start: Start, log: Lines) -> None:
+    path = write(
+        "s.py",
+        """import os, sys, time
+def IOEvent(n, v):
+  if __run:
+    if v == 'wait': time.sleep(0.2)
+    with open(os.path.join(os.path.dirname(__file__), 'done'), 'a') as file: print(v, file=file)
+    if v == 'fork':
+      child = os.fork()
+      if not child: sys.exit()
+      os.waitpid(child, 0)
+""",
+    )
+    async with start(path) as runner:
+        await asyncio.gather(*(runner.fire(IO, "k", each) for each in ("wait", "fork", "1", "2")))
+    assert (path.parent / "done").read_text().split() == ["wait", "fork", "1", "2"]
+
+
 async def test_scripts_share_variables_and_data_points(write: Write, start: Start, log: Lines) -> None:
     state = IoState()
     writer = write(
