@@ -75,6 +75,54 @@ async def test_several_questions_are_answered_in_order() -> None:
     assert logged == [str(number) for number in range(100)]
 
 
+@BOTH_LOOPS
+async def test_what_was_answered_before_a_write_failed_counts() -> None:
+    code = "import os\ndef IOEvent(n, v): v == '2' and os._exit(1)"
+    async with python(code) as process:
+        asked = [process.send(FIRE.replace(b'"v"', b'"%d"' % number), 5) for number in (1, 2)]
+        await asyncio.sleep(0)
+        os.waitid(os.P_PID, process._popen.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222  a busy loop
+        asked.append(process.send(FIRE, 5))
+        ends = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(each) for each in ends] == [dict, ScriptDied, NotBegun]
+
+
+@BOTH_LOOPS
+async def test_nothing_is_sent_to_a_process_whose_connection_is_over() -> None:
+    async with python("def IOEvent(n, v): pass") as process:
+        process._popen.kill()
+        process._transport.close()
+        with pytest.raises(NotBegun):
+            process.send(FIRE, 5)
+
+
+async def test_who_waits_behind_the_last_answer_does_not_wait_for_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process_module, "GRACE", 0.05)
+    code = """import threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+def IOEvent(n, v): raise MemoryError
+"""
+    async with python(code) as process:
+        asked = [process.send(FIRE, 5) for _ in range(3)]
+        async with asyncio.timeout(3):
+            await process.idle()
+        ends = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(each) for each in ends] == [dict, NotBegun, NotBegun]
+
+
+async def test_an_answer_after_the_kill_clears_those_behind_it() -> None:
+    code = "import time\ndef IOEvent(n, v): v == '2' and time.sleep(60)"
+    async with python(code) as process:
+        asked = [process.send(FIRE.replace(b'"v"', b'"%d"' % number), 5) for number in (1, 2, 3)]
+        process.reason = "was late"  # as `kill` sets it, while the answer is on its way
+        await asked[0]
+        process._popen.kill()
+        ends = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(each) for each in ends] == [dict, NotBegun, NotBegun]
+
+
 async def test_only_the_first_of_several_can_be_what_ended_it() -> None:
     async with python("import os\ndef IOEvent(n, v): v == '3' and os._exit(1)") as process:
         asked = [process.send(FIRE.replace(b'"v"', b'"%d"' % number), 5) for number in range(1, 6)]

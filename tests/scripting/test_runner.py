@@ -10,6 +10,8 @@ import pytest
 
 from mailbell.clock import steady
 from mailbell.errors import ScriptDied, ScriptError
+from mailbell.event.convert import ConvertOptions, convert
+from mailbell.event.sample import sample
 from mailbell.scripting import runner as runner_module
 from mailbell.scripting.runner import ScriptRunner
 from mailbell.scripting.script import HAACTIVE, HSYCOSTART, IO, IOSTART
@@ -162,6 +164,129 @@ async def test_an_event_that_came_too_late_for_its_lease_is_for_whoever_has_it(
         with pytest.raises(ScriptDied, match="no longer the active one"):
             await ahead
     assert log.all == ["- 0", "- 0.4", "- 0.01", "- 0.3"]
+
+
+async def test_what_a_script_has_set_is_known_before_it_hears_of_others(
+    write: Write, start: Start, log: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = IoState()
+    path = write("s.js", "function IOEvent(n, v) { if (v) varSet('x', v); messageLog(varGet('x')) }")
+    async with start(path, state) as runner:
+        process = runner._process
+        assert process is not None
+        take = process._take
+        called: list[asyncio.Future[None]] = []
+
+        def answered(message: object) -> None:
+            """In the turn of the loop in which the answer comes, another one sets it and calls."""
+            if isinstance(message, dict):
+                state.set_variable("x", "another's")
+                asyncio.get_running_loop().call_soon(hand_over)
+            take(message)
+
+        def hand_over() -> None:
+            monkeypatch.setattr(process, "_take", take)
+            done = asyncio.get_running_loop().create_future()
+            called.append(done)
+            runner._call(process, runner_module.Call(99, IO, "k", "", None, done))
+
+        await runner.fire(IO, "k")
+        monkeypatch.setattr(process, "_take", answered)
+        await runner.fire(IO, "k", "mine")
+        await called[0]
+        await runner.fire(IO, "k")
+    assert log.all[-1] == f"- {state.variable('x')}"
+
+
+async def test_a_fork_does_not_do_what_the_host_has_at_hand(write: Write, start: Start, log: Lines) -> None:
+    path = write(
+        "s.py",
+        """import os, sys, time
+def IOEvent(n, v):
+  if __run:
+    if v == 'wait': time.sleep(0.2)
+    with open(os.path.join(os.path.dirname(__file__), 'done'), 'a') as file: print(v, file=file)
+    if v == 'fork':
+      child = os.fork()
+      if not child: sys.exit()
+      os.waitpid(child, 0)
+""",
+    )
+    async with start(path) as runner:
+        await asyncio.gather(*(runner.fire(IO, "k", each) for each in ("wait", "fork", "1", "2")))
+    assert (path.parent / "done").read_text().split() == ["wait", "fork", "1", "2"]
+
+
+async def test_a_mail_that_waits_for_a_reload_comes_with_what_the_new_version_takes(
+    write: Write, start: Start, log: Lines
+) -> None:
+    path = write("s.py", "import time\ndef IOEvent(n, v):\n  if __run: time.sleep(0.06)")
+    item = convert(sample(), ConvertOptions())
+    async with start(path) as runner:
+        await runner.mail(item)
+        write("s.py", "def on_mail(event): messageLog(event['id'])")
+        calls: list[asyncio.Future[None]] = []
+        while not any("reloaded" in line for line in log.all):
+            calls += [asyncio.ensure_future(runner.mail(item)) for _ in range(3)]
+            await asyncio.wait([calls[-3]])
+        await asyncio.gather(*calls)
+    assert [line for line in log.all if line.startswith("+")] == []
+    assert log.all[-1].startswith("- ")
+
+
+async def test_whoever_has_called_a_script_that_is_stopped_is_told(
+    write: Write, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailbell.scripting.process.GRACE", 0.05)
+    path = write("s.py", "import time\ndef IOEvent(n, v):\n  if __run: time.sleep(60)")
+    async with start(path) as runner:
+        calls = [asyncio.ensure_future(runner.fire(IO, "k")) for _ in range(4)]
+        await handed_over(runner)
+    async with asyncio.timeout(3):
+        ends = await asyncio.gather(*calls, runner.fire(IO, "k"), return_exceptions=True)
+    assert [type(each) for each in ends] == [ScriptDied] * 5
+
+
+@pytest.mark.parametrize(
+    "forged", ['{"problems": [], "handlers": []}', '{"variables": {"a": 5}, "fatal": null}']
+)
+async def test_a_forged_answer_leaves_nobody_waiting(write: Write, start: Start, forged: str) -> None:
+    path = write(
+        "s.py",
+        f"""import os, time
+def IOEvent(n, v):
+  if __run:
+    for fd in range(3, 20):
+      try: os.write(fd, {(forged + chr(10)).encode()!r})
+      except OSError: pass
+    time.sleep(60)
+""",
+    )
+    async with start(path) as runner, asyncio.timeout(5):
+        with pytest.raises(ScriptDied, match="wrote into the channel of its host"):
+            await runner.fire(IO, "k")
+
+
+async def test_an_event_of_the_system_is_also_for_who_is_not_the_active_one(
+    write: Write, start: Start, log: Lines
+) -> None:
+    state = IoState()
+    state.until = lambda: steady() - 1
+    path = write(
+        "s.py",
+        """import os
+def haActiveEvent(active):
+  if __run: os._exit(1)
+def StartupEvent(): messageLog('started')
+def IOEvent(n, v): pass
+""",
+    )
+    async with start(path, state) as runner:
+        died, started = (asyncio.ensure_future(runner.fire(each, each)) for each in (HAACTIVE, HSYCOSTART))
+        with pytest.raises(ScriptDied, match="exit status 1"):
+            await died
+        await started
+    assert log.all[-1] == "- started"
 
 
 async def test_scripts_share_variables_and_data_points(write: Write, start: Start, log: Lines) -> None:

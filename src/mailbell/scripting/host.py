@@ -52,15 +52,19 @@ class Channel:
         os.register_at_fork(after_in_child=self._abandon)
         self._lock = _thread.allocate_lock()
         self._lines = self._characters = self._dropped = 0
+        self._abandoned = False
 
     def _abandon(self) -> None:
         """A fork of the script is not the host: it reads the end of file and its log goes nowhere."""
         os.dup2(self._null, self._fd, inheritable=False)
+        self._abandoned = True
 
     def requests(self) -> Iterator[dict[str, Any]]:
         """Read requests until the parent closes its end."""
         with open(self._fd, "rb", buffering=2**18, closefd=False) as lines:
             for line in lines:
+                if self._abandoned:  # the requests that were read ahead are the host's
+                    return
                 self._recount()
                 yield json.loads(line)
 

@@ -47,12 +47,15 @@ OUTPUT_RATE = 1024 * 1024
 
 Log = Callable[[int, str], None]
 
+Answer = asyncio.Future[dict[str, Any]]
+
 
 class Asked(NamedTuple):
-    """A request under way, and the seconds that it may take."""
+    """A request under way, the seconds that it may take, and who is told first."""
 
-    answer: asyncio.Future[dict[str, Any]]
+    answer: Answer
     limit: float
+    heard: Callable[[Answer], object] | None
 
 
 class ScriptProcess(asyncio.Protocol):
@@ -67,12 +70,14 @@ class ScriptProcess(asyncio.Protocol):
         """When the first of those was taken up, by the loop's clock."""
         self._timer: asyncio.TimerHandle | None = None
         self.spent = False
-        """Its last answer was that it has to end; it begins no more."""
+        """Its last answer was that it has to end, or came after the kill; it begins no more."""
         self.reason: str | None = None
         """Why it has ended or must; a sentence whose subject is the script."""
         self._popen: subprocess.Popen[bytes]
         self._pidfd: int
         self._transport: asyncio.Transport
+        self._spare: socket.socket
+        """The transport's own is closed as soon as a write fails, and what was not yet read would be lost."""
         self._output: Output
         self.ended = asyncio.Event()
         self.quick = False
@@ -113,6 +118,7 @@ class ScriptProcess(asyncio.Protocol):
             undo.callback(self._popen.kill)
             theirs.close()
             write.close()
+            self._spare = undo.enter_context(ours.dup())
             self._transport, _ = await self._loop.create_unix_connection(lambda: self, sock=ours)
             _, self._output = await self._loop.connect_read_pipe(lambda: Output(self._log), read)
             self._pidfd = os.pidfd_open(self._popen.pid)
@@ -130,16 +136,16 @@ class ScriptProcess(asyncio.Protocol):
             self.kill("was interrupted")
             raise
 
-    def send(self, message: bytes, limit: float) -> asyncio.Future[dict[str, Any]]:
-        """Send a message; what is returned becomes the answer.
+    def send(self, message: bytes, limit: float, heard: Callable[[Answer], object] | None = None) -> Answer:
+        """Send a message; what is returned becomes the answer. `heard` is called with it at once.
 
         ScriptDied: the process ended meanwhile, or was at it for over `limit` seconds; NotBegun: it ended
         before it came to that.
         """
         if not self.usable:
             raise NotBegun(self.reason or "is about to end")
-        answer: asyncio.Future[dict[str, Any]] = self._loop.create_future()
-        self._asked.append(Asked(answer, limit))
+        answer: Answer = self._loop.create_future()
+        self._asked.append(Asked(answer, limit, heard))
         if len(self._asked) == 1:
             self._take_up()
         self._transport.write(message)
@@ -148,7 +154,7 @@ class ScriptProcess(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Whether it can be asked."""
-        return self.reason is None and not self.spent
+        return self.reason is None and not self.spent and not self._transport.is_closing()
 
     @property
     def busy(self) -> bool:
@@ -182,7 +188,7 @@ class ScriptProcess(asyncio.Protocol):
 
     async def close(self) -> None:
         """Let the process end, with force if need be. It is gone when this returns or raises."""
-        if self.reason is None:
+        if self.reason is None and not self._transport.is_closing():  # uvloop refuses on a closed one
             self._transport.write_eof()
         timer = self._loop.call_later(GRACE, self.kill, "was stopped")
         try:
@@ -227,13 +233,17 @@ class ScriptProcess(asyncio.Protocol):
     def _answer(self, message: dict[str, Any]) -> None:
         """The child is done with the first request."""
         self._stop_timer()
-        answer = self._asked.popleft().answer
+        asked = self._asked.popleft()
         self.quick = self._loop.time() - self._began < QUICK
-        self.spent = message.get("fatal") is not None
-        if self._asked and not self.spent:
+        self.spent = message.get("fatal") is not None or self.reason is not None
+        if self.spent:  # those behind it wait for the end
+            self._timer = self._loop.call_later(GRACE, self.kill, "was stopped")
+        elif self._asked:
             self._take_up()
-        if not answer.done():
-            answer.set_result(message)
+        if not asked.answer.done():
+            asked.answer.set_result(message)
+        if asked.heard is not None:
+            asked.heard(asked.answer)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -254,16 +264,25 @@ class ScriptProcess(asyncio.Protocol):
         else:
             self._loop.call_later(LINGER, self._transport.abort)
 
+    def _take_rest(self) -> None:
+        """What the process had answered before a write to it failed."""
+        with self._spare, suppress(OSError):
+            while data := self._spare.recv(PIPE_SIZE, socket.MSG_DONTWAIT):
+                self.data_received(data)
+
     def _finish(self) -> None:
+        self._take_rest()
         if self.reason is None:
             self.reason = _describe(self._popen.returncode)
         self._output.close()
         self._stop_timer()
         died = NotBegun if self.spent else ScriptDied
         while self._asked:
-            answer = self._asked.popleft().answer
-            if not answer.done():
-                answer.set_exception(died(self.reason))
+            asked, error = self._asked.popleft(), died(self.reason)
+            if not asked.answer.done():
+                asked.answer.set_exception(error)
+            if asked.heard is not None:
+                asked.heard(asked.answer)
             died = NotBegun
         self.ended.set()
 

@@ -14,7 +14,7 @@ import asyncio
 import heapq
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ import msgspec
 from mailbell.clock import steady
 from mailbell.errors import NotBegun, ScriptDied, ScriptError
 from mailbell.event.convert import Converted
-from mailbell.scripting.process import ScriptProcess
+from mailbell.scripting.process import Answer, ScriptProcess
 from mailbell.scripting.script import ERROR, INIT, IO
 from mailbell.scripting.state import IoState
 from mailbell.scripting.version import Limits, Version, encode, examine, load_request, place
@@ -42,7 +42,8 @@ class Call(msgspec.Struct, order=True):
     kind: str
     key: str
     value: str
-    event: bytes | None
+    event: Callable[[], bytes] | None
+    """For a version that takes it: until it is called, that may be another one."""
     done: asyncio.Future[None]
     process: ScriptProcess | None = None
     """The one that has it."""
@@ -71,6 +72,7 @@ class ScriptRunner:
         self._feeding: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._refused = False
+        self._stopped = False
         self._seen: Signature = None
 
     def __repr__(self) -> str:
@@ -94,24 +96,29 @@ class ScriptRunner:
         except ScriptDied as error:
             raise ScriptError(str(error), str(self.path)) from error
         loop = asyncio.get_running_loop()
+        self._stopped = False
         self._feeding = loop.create_task(self._feed(), name=f"feed {self.path}")
         self._watch = loop.create_task(self._follow(), name=f"watch {self.path}")
 
     async def stop(self) -> None:
-        """End the process and the watch."""
+        """End the process and the watch. What is still called is told so: nobody would hand it over."""
+        self._stopped = True
         for task in filter(None, (self._watch, self._feeding)):
             task.cancel()
             await asyncio.wait([task])
         process, self._process = self._process, None
         if process is not None:
             await process.close()
+        while self._calls:
+            _settle(self._calls.pop(), ScriptDied("the script was stopped"))
 
     async def mail(self, item: Converted) -> None:
         """Tell the script of a mail; returns when its callbacks are over. ScriptDied has been logged."""
-        event = item.json if self._version.handlers.get("on_mail") else None
-        await self.fire(IO, item.name, item.value, event)
+        await self.fire(IO, item.name, item.value, lambda: item.json)
 
-    async def fire(self, kind: str, key: str, value: str = "", event: bytes | None = None) -> None:
+    async def fire(
+        self, kind: str, key: str, value: str = "", event: Callable[[], bytes] | None = None
+    ) -> None:
         """Fire a trigger: one at a time, in the order of the calls. ScriptDied has been logged already."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         call = Call(next(self._numbers), kind, key, value, event, done)
@@ -124,6 +131,9 @@ class ScriptRunner:
             raise
 
     def _queue(self, call: Call) -> None:
+        if self._stopped:
+            _settle(call, ScriptDied("the script was stopped"))
+            return
         heapq.heappush(self._calls, call)
         self._more.set()
 
@@ -148,9 +158,9 @@ class ScriptRunner:
     def _call(self, process: ScriptProcess, call: Call) -> None:
         if call.done.done():  # cancelled
             return
-        request = self._request(process, call.kind, call.key, call.value, call.event)
-        answer = process.send(request, self._limits.time)
-        answer.add_done_callback(partial(self._answered, process, call))
+        event = call.event() if call.event is not None and self._version.handlers.get("on_mail") else None
+        request = self._request(process, call.kind, call.key, call.value, event)
+        process.send(request, self._limits.time, partial(self._answered, process, call))
         call.process = process
 
     async def _ready(self) -> ScriptProcess:
@@ -177,24 +187,27 @@ class ScriptRunner:
             request["until"] = until
         return encode(request, event)
 
-    def _answered(
-        self, process: ScriptProcess, call: Call, answering: asyncio.Future[dict[str, Any]]
-    ) -> None:
+    def _answered(self, process: ScriptProcess, call: Call, answering: Answer) -> None:
+        """What it has set is known before anything is sent to it again: the two would not agree for ever."""
         call.process = None
         try:
             self._take(process, answering.result())
         except NotBegun:
             self._call_again(call)
         except ScriptDied as error:
-            _settle(call, self._dead(f"{call.key}: the script {error}"))
+            if not call.done.done():  # who was cancelled has killed it: not the script's doing
+                _settle(call, self._dead(f"{call.key}: the script {error}"))
+        except Exception as error:  # noqa: BLE001  an answer that the host did not write
+            process.kill(f"wrote into the channel of its host: {error!r}")
+            _settle(call, self._dead(f"{call.key}: the script {process.reason}"))
         else:
             self._deaths = 0
             _settle(call)
 
     def _call_again(self, call: Call) -> None:
-        """As if nothing had been; unless another node is the active one by now: then it is for that one."""
+        """As if nothing had been; unless another node is the active one by now: a mail is for that one."""
         until = self._state.until()
-        if until is not None and steady() >= until:
+        if call.kind == IO and until is not None and steady() >= until:
             _settle(call, ScriptDied("this node is no longer the active one"))
         else:
             self._queue(call)
