@@ -99,7 +99,9 @@ def flood(mails: int) -> None:
         accepted = rate(peer, mails)
         peer.wait(SINKS, 300 + mails)
         delivered = mails / (time.perf_counter() - began)
-    print(f"a flood is taken in at {accepted:,.0f} mails/s, delivered to both at {delivered:,.0f}", flush=True)
+    print(
+        f"a flood is taken in at {accepted:,.0f} mails/s, delivered to both at {delivered:,.0f}", flush=True
+    )
 
 
 def caught_up(mails: int) -> tuple[float, float]:
