@@ -2,8 +2,9 @@
 
 `bench.smtp` has the time from the final dot to the script. How far a sink is, delivery.db tells.
 
-Sustained is what both sinks get a second while somewhat more comes in, from hundreds of devices that each send
-a mail every half second or so. A flood is another matter: that is taken in first, and delivered when it is over.
+Sustained is what both sinks get a second while somewhat more comes in, from hundreds of devices that each
+send a mail every half second or so. A flood is another matter: it is taken in first, and delivered when it is
+over.
 """
 
 import contextlib
@@ -30,7 +31,7 @@ SCRIPT = '[sinks.clock]\ntype = "script"\npath = "clock.py"\n'
 
 
 class Delivering(Mailbell):
-    """mailbell with a broker for a sink, and on `script` a script beside it; `inbox`: the page has one, too."""
+    """mailbell with a broker for a sink, on `script` a script beside it, on `inbox` the page and its index."""
 
     name = "mailbell"
     threads = 1000
