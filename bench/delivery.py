@@ -31,7 +31,7 @@ SCRIPT = '[sinks.clock]\ntype = "script"\npath = "clock.py"\n'
 
 
 class Delivering(Mailbell):
-    """mailbell with a broker for a sink, on `script` a script beside it, on `inbox` the page and its index."""
+    """mailbell with a broker for a sink, on `script` a script beside it, on `inbox` the page, too."""
 
     name = "mailbell"
     threads = 1000
