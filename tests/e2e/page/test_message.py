@@ -77,6 +77,7 @@ async def test_every_tab(page: Page, site: Site) -> None:
     await expect(panel).to_contain_text("multipart/alternative")
 
     await tab(page, "Event")
+    await expect(panel.locator("pre")).to_contain_text("mailbell.event/1")
     assert json.loads(await panel.locator("pre").inner_text())["schema"] == "mailbell.event/1"
     await page.get_by_role("button", name="HSYCO").click()
     await expect(page.get_by_role("button", name="HSYCO")).to_have_attribute("aria-pressed", "true")
