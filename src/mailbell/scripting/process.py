@@ -22,6 +22,7 @@ from contextlib import ExitStack, suppress
 from typing import Any, NamedTuple, Self, cast
 
 from mailbell.errors import NotBegun, ScriptDied
+from mailbell.loops import reading_end
 from mailbell.scripting.script import INFO
 
 COMMAND = (sys.executable, "-P", "-X", "utf8", "-m", "mailbell.scripting.host")
@@ -110,17 +111,20 @@ class ScriptProcess(asyncio.Protocol):
     async def _begin(self) -> None:
         with ExitStack() as undo:
             ours, theirs = (undo.enter_context(each) for each in socket.socketpair())
-            read, write = (undo.enter_context(os.fdopen(each, "r+b", 0)) for each in os.pipe())
-            self._popen = subprocess.Popen(  # noqa: S603, ASYNC220  returns once exec has begun, in about 1 ms
-                COMMAND, stdin=theirs.fileno(), stdout=write, stderr=write, process_group=0
-            )
+            read, write = os.pipe()
+            unread = undo.enter_context(ExitStack())
+            unread.callback(os.close, read)
+            with os.fdopen(write, "wb", 0):
+                self._popen = subprocess.Popen(  # noqa: S603, ASYNC220  returns once exec has begun, in about 1 ms
+                    COMMAND, stdin=theirs.fileno(), stdout=write, stderr=write, process_group=0
+                )
             undo.callback(self._popen.wait)
             undo.callback(self._popen.kill)
             theirs.close()
-            write.close()
             self._spare = undo.enter_context(ours.dup())
             self._transport, _ = await self._loop.create_unix_connection(lambda: self, sock=ours)
-            _, self._output = await self._loop.connect_read_pipe(lambda: Output(self._log), read)
+            _, self._output = await self._loop.connect_read_pipe(lambda: Output(self._log), reading_end(read))
+            unread.pop_all()
             self._pidfd = os.pidfd_open(self._popen.pid)
             self._loop.add_reader(self._pidfd, self._on_exit)
             undo.pop_all()

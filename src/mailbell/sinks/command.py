@@ -19,6 +19,7 @@ from typing import BinaryIO
 from mailbell.errors import SinkUnavailable
 from mailbell.event.convert import Converted
 from mailbell.event.template import Template
+from mailbell.loops import reading_end
 from mailbell.scripting.process import Output
 from mailbell.settings import CommandSettings
 from mailbell.sinks.base import Delivered, Outcome, Reject, Retry
@@ -150,12 +151,12 @@ class _Run:
 
     async def start(self, settings: CommandSettings, stdin: bytes, environment: dict[bytes, bytes]) -> None:
         """Start the program; OSError when that can't be done."""
-        read, write = (os.fdopen(each, "r+b", 0) for each in os.pipe())
+        read, write = os.pipe()
         with ExitStack() as closing:
-            for each in (write, event := _file(stdin)):
-                closing.enter_context(each)
+            closing.callback(os.close, write)
+            event = closing.enter_context(_file(stdin))
             _, self._output = await asyncio.get_running_loop().connect_read_pipe(
-                lambda: Output(self._log), read
+                lambda: Output(self._log), reading_end(read)
             )
             undo = closing.enter_context(ExitStack())
             undo.callback(self._output.close)
