@@ -13,10 +13,17 @@ help:  ## what there is to call
 serve: $(VENV)/.run  ## run the quickstart: a listener on port 2525 and a script that reacts
 	@$(BIN)/mailbell serve -c examples/quickstart.toml $(ARGS)
 
-# Two at a time: half of what they take is waiting for processes and clocks.
+# Two at a time where no test starts servers or has to keep time: half of what they take is waiting.
+ALONE := tests/e2e tests/faults tests/lease tests/sinks
+
 test: $(VENV)/.test tests/e2e/node/node_modules/.package-lock.json  ## run the tests (ARGS="tests/smtp -k pipelining" chooses)
 	@scripts/apt test page
-	@$(BIN)/pytest -m "not faults" -n 2 --dist loadfile $(ARGS)
+ifeq ($(ARGS),)
+	@$(BIN)/pytest -m "not faults" -n 2 --dist loadfile $(addprefix --ignore=,$(ALONE))
+	@$(BIN)/pytest -m "not faults" $(ALONE)
+else
+	@$(BIN)/pytest -m "not faults" $(ARGS)
+endif
 
 check: $(VENV)/.check docs  ## format, lint, types, the layers of the house, the documentation's site
 	$(BIN)/ruff format --check

@@ -18,13 +18,16 @@ import pytest
 
 from tests.e2e.test_kill import send_for_ever
 from tests.faults.test_delivery import CLIENTS, house, unavailable
-from tests.service import Service
+from tests.service import PATIENCE, Service
 from tests.tools import free_port
 
 SOAK = float(os.environ.get("MAILBELL_SOAK_SECONDS", "7200"))
 SAMPLES = 120
 REST = 0.2
 """Seconds between two mails of a client, or two visits."""
+
+VISIT = 60.0
+"""Seconds that a visit may take."""
 
 MIB = 2**20
 
@@ -73,9 +76,9 @@ def sample(service: Service) -> Sample:
 
 
 async def now_and_then(work: Callable[[], Awaitable[None]], rest: float) -> None:
-    """For ever, at once and after each rest."""
+    """For ever, at once and after each rest. What hangs is a fault; a machine that is busy is none."""
     while True:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(VISIT):
             await work()
         await asyncio.sleep(rest)
 
@@ -103,6 +106,12 @@ async def read(http: aiohttp.ClientSession, url: str) -> None:
         await response.content.readline()
 
 
+async def has_mail(http: aiohttp.ClientSession, url: str) -> bool:
+    """Whether the inbox has any: `latest` is not found else."""
+    async with http.get(f"{url}/api/v1/messages?limit=1") as response:
+        return bool((await response.json())["total"])
+
+
 @pytest.mark.parametrize("seconds", [6.0, pytest.param(SOAK, marks=pytest.mark.faults)])
 async def test_nothing_grows_and_nothing_is_lost(tmp_path: Path, seconds: float) -> None:
     web = free_port()
@@ -113,6 +122,10 @@ async def test_nothing_grows_and_nothing_is_lost(tmp_path: Path, seconds: float)
         http = await stack.enter_async_context(aiohttp.ClientSession())
         service = await it.life()
         await service.line("API on")
+        first = asyncio.create_task(send_for_ever(it.port, "first", it.acknowledged, REST))
+        async with asyncio.timeout(PATIENCE):
+            while not await has_mail(http, f"http://127.0.0.1:{web}"):  # noqa: ASYNC110
+                await asyncio.sleep(REST)
 
         async def reload() -> None:
             service.process.send_signal(signal.SIGHUP)
@@ -126,7 +139,7 @@ async def test_nothing_grows_and_nothing_is_lost(tmp_path: Path, seconds: float)
             (reload, seconds / 12),
             (weaken, seconds / 24),
         )
-        tasks = [asyncio.create_task(now_and_then(*each)) for each in works]
+        tasks = [first, *(asyncio.create_task(now_and_then(*each)) for each in works)]
         tasks += [
             asyncio.create_task(send_for_ever(it.port, f"c{number}", it.acknowledged, REST))
             for number in range(CLIENTS)
