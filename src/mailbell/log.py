@@ -51,7 +51,7 @@ UNUSED = {
     "logMultiprocessing": False,
     "logAsyncioTasks": False,
 }
-"""What `logging` need not find out for a line, since no line shows it: half of what a record costs (Python's
+"""What `logging` need not find out for a line, since no line shows it: a quarter of what a line costs (Python's
 logging HOWTO, "Optimization").
 """
 

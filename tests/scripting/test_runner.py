@@ -90,6 +90,8 @@ async def handed_over(runner: ScriptRunner) -> None:
             await asyncio.sleep(0)
 
 
+SLEEPER = "import time\ndef IOEvent(n, v):\n  if __run: time.sleep(float(v)); messageLog(v)"
+
 DEADLY = {
     "ends its process": "os._exit(3)",
     "hangs": "time.sleep(60)",
@@ -121,7 +123,7 @@ async def test_what_kills_the_process_takes_none_of_those_behind_it_along(
 
 
 async def test_what_is_handed_over_ahead_has_its_own_time(write: Write, start: Start, log: Lines) -> None:
-    path = write("s.py", "import time\ndef IOEvent(n, v):\n  if __run: time.sleep(float(v)); messageLog(v)")
+    path = write("s.py", SLEEPER)
     async with start(path, limit=0.5) as runner:
         await runner.fire(IO, "k", "0")
         await asyncio.gather(*(runner.fire(IO, "k", each) for each in ("0.3", "0.2", "0.1", "0")))
@@ -148,7 +150,7 @@ async def test_an_event_that_came_too_late_for_its_lease_is_for_whoever_has_it(
     write: Write, start: Start, log: Lines
 ) -> None:
     state = IoState()
-    path = write("s.py", "import time\ndef IOEvent(n, v):\n  if __run: time.sleep(float(v)); messageLog(v)")
+    path = write("s.py", SLEEPER)
     async with start(path, state) as runner:
         await runner.fire(IO, "k", "0")
         until = steady() + 0.2

@@ -151,10 +151,10 @@ class _Run:
 
     async def start(self, settings: CommandSettings, stdin: bytes, environment: dict[bytes, bytes]) -> None:
         """Start the program; OSError when that can't be done."""
-        read, write = os.pipe()
         with ExitStack() as closing:
-            closing.callback(os.close, write)
             event = closing.enter_context(_file(stdin))
+            read, write = os.pipe()
+            closing.callback(os.close, write)
             _, self._output = await asyncio.get_running_loop().connect_read_pipe(
                 lambda: Output(self._log), reading_end(read)
             )
