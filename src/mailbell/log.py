@@ -51,8 +51,8 @@ UNUSED = {
     "logMultiprocessing": False,
     "logAsyncioTasks": False,
 }
-"""What `logging` need not find out for a line, since no line shows it: a quarter of what a line costs (Python's
-logging HOWTO, "Optimization").
+"""What `logging` need not find out for a line, since no line shows it: a quarter of what a line costs
+(Python's logging HOWTO, "Optimization").
 """
 
 _FILE = re.compile(r"(\d{4})/(\d{4})-message\.log", re.ASCII)
