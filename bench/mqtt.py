@@ -86,13 +86,13 @@ def cpu_time() -> float:
 
 async def ours(port: int, count: int) -> tuple[float, float]:
     """Publish; the seconds, and the processor seconds."""
-    settings = MqttSettings(url=f"mqtt://127.0.0.1:{port}", client_id=own_client_id(), version="3.1.1")
+    settings = MqttSettings(url=f"mqtt://127.0.0.1:{port}", client_id=own_client_id())
     connection = await connect(settings, Message("bench/status", b""), print)
     numbers = iter(range(count))
 
     async def publish() -> None:
         for _ in numbers:
-            assert await connection.publish(Message("bench/event", BODY)) == 0
+            assert await connection.publish(Message("bench/event", BODY)) < 128
 
     began, cpu = time.perf_counter(), cpu_time()
     await asyncio.gather(*(publish() for _ in range(AT_ONCE)))

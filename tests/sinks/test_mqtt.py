@@ -176,7 +176,7 @@ async def test_a_client_certificate(tmp_path: Path, up: Up) -> None:
         (b"", "the broker has closed it; is it an MQTT broker"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the broker has closed it; is it an MQTT broker"),
         (b"\x20\x02\x00\x01", 'unsupported protocol version; set version = "3.1.1"'),
-        (b"\x20\x03\x00\x85\x00", "client identifier not valid; set client_id to one that it takes"),
+        (b"\x20\x03\x00\x85\x00", "client id not valid; set client_id to one that it takes"),
         (b"\x20\x05\x00\x00\x02\x24\x00", "refuses us: qos not supported"),
         (b"\x20", "no answer in 0.2 s; is it an MQTT broker"),
     ],
