@@ -158,7 +158,7 @@ class _Message:
         text = clean(read.text)
         if leaf.params.get("format", "").lower() == "flowed" and leaf.type != "text/html":
             text = unflow(text, delsp=leaf.params.get("delsp", "").lower() == "yes")
-        return read._replace(text=text)
+        return Decoded(text, *read[1:])
 
 
 def _event(mail: Mail, message: _Message) -> MailEvent:

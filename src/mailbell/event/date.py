@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 _MONTHS = {
     name: number
@@ -45,7 +46,12 @@ _FORMS = tuple(
 def moment(milliseconds: int) -> str:
     """As the event and the API write it: RFC 3339, in UTC."""
     seconds, rest = divmod(milliseconds, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{rest:03}Z"
+    return f"{_second(seconds)}.{rest:03}Z"
+
+
+@lru_cache(64)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 def moment_of(seconds: float) -> str:
@@ -55,7 +61,12 @@ def moment_of(seconds: float) -> str:
 
 def rfc3339(line: str) -> str | None:
     """The moment that a Date field names, in RFC 3339; None when it names none, or no offset."""
-    line = " ".join(line[:100].split())
+    return _rfc3339(line[:100])  # a cache must not keep all that strangers send
+
+
+@lru_cache(256)
+def _rfc3339(line: str) -> str | None:
+    line = " ".join(line.split())
     found = next((match for form in _FORMS if (match := form.fullmatch(line))), None)
     if found is None or (offset := _offset(**_of(found, "sign", "hours", "minutes", "zone"))) is None:
         return None

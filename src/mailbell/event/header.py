@@ -150,6 +150,8 @@ class Reader:
 
     def parameters(self, line: str) -> tuple[str, dict[str, str]]:
         """A Content-Type or Content-Disposition: what it is, in lower case, and its parameters (RFC 2231)."""
+        if not line:
+            return "", {}
         kind = _KIND.match(line)[0].lower()  # type: ignore[index]
         found: dict[str, str] = {}
         split: dict[str, dict[int, tuple[bool, str]]] = {}
@@ -176,7 +178,7 @@ class Reader:
 
 
 def _clean(line: str) -> str:
-    if _CONTROL.search(line):
+    if not line.isprintable():  # quicker than to look for controls
         line = _CONTROL.sub(" ", line.replace("\0", ""))
     return line.strip()
 

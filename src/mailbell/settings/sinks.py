@@ -65,6 +65,7 @@ ScriptPath = Annotated[Path, Meta(extra={"file": (".js", ".py", ".txt")})]
 class ScriptSettings(SinkSettings, frozen=True, kw_only=True, tag_field="type", tag="script"):
     """A user's script: JavaScript, Python or an HSYCO EVENTS file, in a child process of its own."""
 
+    max_in_flight: Annotated[Count, Meta(description="The most events handed to the sink at once.")] = 32
     path: Annotated[ScriptPath, Meta(description="The script: .js, .py, or an EVENTS file .txt.")]
     time_limit: Annotated[PositiveDuration, Meta(description="A callback that runs longer is killed.")] = (
         Duration(10)
