@@ -108,7 +108,16 @@ def test_the_schema_tells_what_is_wrong(where: tuple[str, ...], key: str, value:
 
 @pytest.mark.parametrize(
     "octets",
-    [b"", b"{}", b"[1]", b"\xff", b'{"device": {"name": "x"}, "origin": {"name": "mailbell"}}'],
+    [
+        b"",
+        b"{}",
+        b"[1]",
+        b"\xff",
+        b'{"device": {"name": "x"}, "origin": {"name": "mailbell"}}',
+        b'{"device": {"name": "\xff"}}',
+        b'{"x":' + b"[" * 5000,
+    ],
+    ids=range(7),
 )
 def test_payloads_of_others_are_left_alone(octets: bytes) -> None:
     assert Discovery(SETTINGS).device(octets) is None

@@ -1,8 +1,9 @@
 """MQTT 5 as it comes from the line: whole or in pieces, right or wrong."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 
 import mqtt5
 import pytest
@@ -10,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailbell.settings import Duration, MqttSettings
+from mailbell.sinks import broker as broker_module
+from mailbell.sinks import mqtt as mqtt_module
 from mailbell.sinks import mqtt5 as mqtt5_module
 from mailbell.sinks.broker import Connection, Message, Publish, connect, reason
+from mailbell.sinks.mqtt import MqttSink
 from mailbell.sinks.mqtt5 import Mqtt5
 from tests.conftest import BOTH_LOOPS
 
@@ -26,6 +30,17 @@ packets = st.one_of(
     st.just(mqtt5.PingRespPacket()),
     st.builds(lambda code: mqtt5.SubAckPacket(1, [mqtt5.SubAckReasonCode(code)]), st.sampled_from([0, 135])),
 )
+
+spoilt = st.builds(
+    lambda packet, at, octet: (
+        (octets := packet.write())[: at % len(octets)] + bytes([octet]) + octets[at % len(octets) + 1 :]
+    ),
+    packets,
+    st.integers(0, 1000),
+    st.integers(0, 255),
+)
+PANICS = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+"""The codec does, at a string that is not UTF-8, and leaves an exception behind."""
 
 
 @asynccontextmanager
@@ -53,6 +68,10 @@ async def welcomed(
     await packet(line)
     line[1].write(welcome)
     return await connecting, line
+
+
+def url(server: asyncio.Server) -> str:
+    return f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 async def packet(line: Line) -> mqtt5.Packet:
@@ -83,7 +102,10 @@ def test_it_does_not_matter_how_the_octets_come(all_: list[mqtt5.Packet], cuts: 
     asyncio.run(feed())
 
 
-@given(st.lists(st.one_of(st.binary(max_size=60), packets.map(lambda each: each.write())), max_size=8))
+@PANICS
+@given(
+    st.lists(st.one_of(st.binary(max_size=60), packets.map(lambda each: each.write()), spoilt), max_size=8)
+)
 def test_whatever_comes_ends_the_connection_at_worst(chunks: list[bytes]) -> None:
     async def feed() -> None:
         connection, _ = fresh()
@@ -99,6 +121,7 @@ def test_whatever_comes_ends_the_connection_at_worst(chunks: list[bytes]) -> Non
     asyncio.run(feed())
 
 
+@PANICS
 @BOTH_LOOPS
 @pytest.mark.parametrize(
     ("says", "why"),
@@ -107,18 +130,20 @@ def test_whatever_comes_ends_the_connection_at_worst(chunks: list[bytes]) -> Non
         (b"\x40\x03\0\x01\x07", "it says what is not MQTT 5 (Invalid PubAckReasonCode value: 7)"),
         (b"\x30\xff\xff\xff\x7f" + bytes(2**20), "not MQTT 5 (a packet of more than 1048576 octets)"),
         (b"\xe0\x01\x8e", "the broker has closed it: session taken over"),
+        (b"\x40\x09\0\x01\0\x05\x1f\0\x02\xff\xff", "not MQTT 5 (a string that is not UTF-8)"),
+        (WELCOME, "not MQTT 5 (a second CONNACK)"),
     ],
-    ids=["HTTP", "a code that there is not", "too large", "farewell"],
+    ids=["HTTP", "a code that there is not", "too large", "farewell", "no UTF-8", "welcomed twice"],
 )
 async def test_what_ends_a_connection(says: bytes, why: str) -> None:
-    async with listening() as (server, lines):
-        connection, (_, writer) = await welcomed(server, lines)
+    async with listening() as (server, lines), asyncio.timeout(10):
+        connection, (reader, writer) = await welcomed(server, lines)
         answer = connection.publish(Message("a", b"b"))
         writer.write(says)
-        async with asyncio.timeout(10):
-            assert why in await connection.lost
-            assert await answer < 0, "nobody waits for ever"
-        connection.cut("over")
+        assert why in await connection.lost
+        assert await answer < 0, "nobody waits for ever"
+        with suppress(ConnectionError):
+            await reader.read()  # we close it, too
         writer.close()
 
 
@@ -155,6 +180,91 @@ async def test_identifiers_begin_anew_and_pass_over_those_that_wait(monkeypatch:
         assert seen == [2, 3, 4, 2, 3, 4]
         connection.cut("over")
         line[1].close()
+
+
+async def test_what_cannot_be_published_is_answered_and_holds_nothing_up() -> None:
+    async with listening() as (server, lines), asyncio.timeout(10):
+        connection, line = await welcomed(server, lines, mqtt5.ConnAckPacket(receive_max=1).write())
+        answers = [connection.publish(Message(topic, b"")) for topic in ("a", "bad/#", "c")]
+        for _ in range(2):
+            published = await packet(line)
+            assert isinstance(published, mqtt5.PublishPacket)
+            line[1].write(mqtt5.PubAckPacket(published.packet_id or 0).write())
+        assert await asyncio.gather(*answers) == [0, 144, 0]
+        connection.cut("over")
+        line[1].close()
+
+
+async def test_an_acknowledgement_of_nothing_is_none() -> None:
+    async with listening() as (server, lines), asyncio.timeout(10):
+        connection, line = await welcomed(server, lines, patience=0.3)
+        connection.publish(Message("a", b""))
+        while not connection.lost.done():
+            line[1].write(mqtt5.PubAckPacket(999).write())
+            await asyncio.wait([connection.lost], timeout=0.02)
+        assert connection.lost.result() == "the broker acknowledges nothing"
+        line[1].close()
+
+
+@BOTH_LOOPS
+async def test_nothing_stays_open_when_the_farewell_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_module, "CONNECT_TIMEOUT", 0.05)
+    async with listening() as (server, lines), asyncio.timeout(10):
+        settings = MqttSettings(url=url(server), client_id="x")
+        connecting = asyncio.create_task(connect(settings, WILL, lambda _: None))
+        line = await lines.get()
+        while not isinstance(await packet(line), mqtt5.DisconnectPacket):
+            pass
+        connecting.cancel()
+        assert await line[0].read() == b""
+        line[1].close()
+        await asyncio.wait([connecting])
+
+
+@BOTH_LOOPS
+async def test_the_will_speaks_for_one_who_cannot_say_that_he_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker has what it takes at once, so `offline` has no room: no DISCONNECT, which drops the will."""
+    monkeypatch.setattr(mqtt_module, "FAREWELL_TIMEOUT", 0.05)
+    async with listening() as (server, lines), asyncio.timeout(10):
+        sink = MqttSink("x", MqttSettings(url=url(server)))
+        starting = asyncio.create_task(sink.start())
+        line = await lines.get()
+        await packet(line)
+        line[1].write(mqtt5.ConnAckPacket(receive_max=1).write())
+        await starting
+        assert isinstance(online := await packet(line), mqtt5.PublishPacket)
+        assert online.payload == b"online"
+        await sink.stop()
+        assert await line[0].read() == b""
+        line[1].close()
+
+
+def test_an_address_that_is_dead_is_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two the first swallows all; on the loop whose resolver can be replaced."""
+    monkeypatch.setattr(broker_module, "CONNECT_TIMEOUT", 0.2)
+
+    async def connecting() -> None:
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as dead, ExitStack() as stack:
+            for _ in range(3):  # all that it holds for somebody to accept
+                held = stack.enter_context(socket.socket())
+                held.setblocking(False)
+                held.connect_ex(dead.getsockname())
+            async with listening() as (server, lines):
+                found = [
+                    (socket.AF_INET, socket.SOCK_STREAM, 6, "", each.getsockname())
+                    for each in (dead, *server.sockets)
+                ]
+
+                async def resolve(*_: object, **__: object) -> object:
+                    return found
+
+                monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+                connection, line = await welcomed(server, lines)
+                connection.cut("over")
+                line[1].close()
+
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(connecting(), 10))
 
 
 @pytest.mark.parametrize(

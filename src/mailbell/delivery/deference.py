@@ -6,8 +6,8 @@ over at full speed. Niceness alone does not do it: while delivering keeps one co
 receiving process and its clients on the other one, since they talk to each other.
 
 Only what receiving has of the processor counts, not what it waits for: it waits too when other programs take
-the machine, and then nobody gains by our rest. In a flood that is not deferred to it has 0.55 to 0.6 of a core;
-1,900 mails a second on kept connections take 0.25.
+the machine, and then nobody gains by our rest. In a flood that is not deferred to it has 0.55 to 0.6 of a
+core; 1,900 mails a second on kept connections take 0.25.
 """
 
 import asyncio

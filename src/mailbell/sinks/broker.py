@@ -8,6 +8,7 @@ version (`mqtt5.py`, `mqtt311.py`), with a library each.
 import asyncio
 import logging
 import math
+import os
 import secrets
 import socket
 import ssl
@@ -33,6 +34,8 @@ MOST_UNACKNOWLEDGED = 1000
 
 NO_QOS = 155
 """The reason code for a broker that does not take QoS 1."""
+BAD_TOPIC = 144
+"""The reason code for a topic that is none."""
 
 CLOSED = "the broker has closed it"
 SILENT = "the broker answers nothing"
@@ -138,6 +141,7 @@ class Connection(ABC):
         self._queue: deque[tuple[Message, Answer]] = deque()
         self._waiting: dict[int, Answer] = {}
         self._acknowledged = 0
+        self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def __repr__(self) -> str:
         state = f"lost: {self.lost.result()}" if self.lost.done() else f"{len(self._waiting)} unacknowledged"
@@ -178,8 +182,10 @@ class Connection(ABC):
         """Say goodbye, so that the broker does not publish the will."""
         if not self.lost.done():
             self._say_goodbye()
+        try:
             await asyncio.wait([self.lost], timeout=GOODBYE_TIMEOUT)
-        self.cut("closed")
+        finally:
+            self.cut("closed")
 
     def cut(self, why: str) -> None:
         """Close without a word."""
@@ -216,10 +222,19 @@ class Connection(ABC):
             self._accepted.set_result(code)
 
     def _on_acknowledged(self, identifier: int, code: int) -> None:
-        self._acknowledged += 1
         answer = self._waiting.pop(identifier, None)
-        if answer is not None and not answer.done():
+        if answer is None:
+            return
+        self._acknowledged += 1
+        if not answer.done():
             answer.set_result(code)
+
+    def _on_message(self, message: Publish) -> None:
+        """Whatever others publish, our connection stays up."""
+        try:
+            self._receive(message)
+        except Exception:
+            logger.exception("%s: a message on %r", self._settings.url, message.topic)
 
     def _on_subscribed(self, codes: Iterable[int]) -> None:
         for code in filter(is_failure, codes):
@@ -243,21 +258,31 @@ class Connection(ABC):
                 continue
             if message.retain and not self._abilities.retains:
                 message = message._replace(retain=False)
-            self._waiting[self._transmit(message)] = answer
+            try:
+                self._waiting[self._transmit(message)] = answer
+            except ValueError:
+                logger.exception("%s: not published to %r", self._settings.url, message.topic)
+                answer.set_result(BAD_TOPIC)
 
     def _watch(self, before: int | None = None) -> None:
         """Cut a connection that may answer our pings, but acknowledges nothing."""
-        if self.lost.done():
-            return
         now = self._acknowledged if self._waiting else None
         if now is not None and now == before:
             self.cut("the broker acknowledges nothing")
-        self._loop.call_later(self._settings.timeout, self._watch, now)
+        self._after(self._settings.timeout, self._watch, now)
+
+    def _after(self, seconds: float, work: Callable[..., None], *args: Any) -> None:
+        """Do so then, unless the connection is lost by then."""
+        if not self.lost.done():
+            self._timers[work.__name__] = self._loop.call_later(seconds, work, *args)
 
     def _lose(self, why: str) -> None:
         if self.lost.done():
             return
         self.lost.set_result(why)
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
         unanswered = [(answer, LOST) for answer in self._waiting.values()]
         for answer, result in unanswered + [(answer, UNSENT) for _, answer in self._queue]:
             if not answer.done():
@@ -295,7 +320,7 @@ def explain(error: Exception) -> str:
             return f"no such host: {error.strerror}; correct the name in url"
         case TimeoutError():
             return "no answer; is the address right, and no firewall in between?"
-        case OSError(strerror=str(text)):
-            return text
+        case OSError(errno=int(number)):
+            return os.strerror(number)  # the loop's own text tells of an address in place of a reason
         case _:
             return str(error) or type(error).__name__

@@ -65,7 +65,7 @@ class Discovery:
         """The device of a payload that this sink has published before; None for somebody else's."""
         try:
             found = msgspec.json.decode(payload, type=_Payload)
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):  # not JSON, not UTF-8, nested too deep
             return None
         known = found.availability_topic == f"{self._prefix}/status"
         return found.device.name if known and found.origin.name == "mailbell" else None

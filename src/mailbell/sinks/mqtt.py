@@ -46,6 +46,8 @@ LISTENING_AFTER = 2.0
 FAREWELL_TIMEOUT = 1.0
 MAX_DEVICES = 1000
 MAX_LEVEL = 128
+LONGEST = 268_435_455
+"""The most octets that a packet can have (MQTT 5, §1.5.5)."""
 OVERHEAD = 2048
 """The most octets of a packet that are not payload: topic, identifier, properties."""
 
@@ -111,8 +113,10 @@ class MqttSink:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
         if self._connection is not None:
-            await _settled([self._connection.publish(each) for each in self._last_words()])
-            await self._connection.close()
+            if await _heard([self._connection.publish(each) for each in self._last_words()]):
+                await self._connection.close()
+            else:
+                self._connection.cut("stopped")  # the broker publishes our will, which says the same
 
     def forget(self) -> None:
         """Let `stop` remove what the broker keeps of this sink: the settings have it no more."""
@@ -134,7 +138,7 @@ class MqttSink:
 
     def _limit(self, connection: Connection) -> int:
         """The most octets of a payload."""
-        return min(self._settings.max_packet, connection.max_packet or self._settings.max_packet) - OVERHEAD
+        return min(self._settings.max_packet, connection.max_packet or LONGEST, LONGEST) - OVERHEAD
 
     def _messages(self, item: Converted, device: str, body: bytes, limit: int) -> Iterator[Message]:
         root, id_, retain = f"{self._settings.prefix}/{device}", item.event.id, self._settings.retain
@@ -239,7 +243,8 @@ class MqttSink:
             self._devices = {
                 each: at for each, at in self._devices.items() if discovery.topic(each) != message.topic
             }
-        elif message.retained and (known := discovery.device(message.payload)) is not None:
+        elif message.retained and (found := discovery.device(message.payload)) is not None:
+            known = level(found)
             self._devices.setdefault(known, 0.0)
             if message.payload != discovery.payload(known):  # of an earlier version, or other settings
                 self._announce(connection, known, discovery)
@@ -290,6 +295,7 @@ def _outcome(codes: set[int]) -> Outcome | None:
     return Delivered()
 
 
-async def _settled(answers: list[Answer]) -> None:
-    if answers:
-        await asyncio.wait(answers, timeout=FAREWELL_TIMEOUT)
+async def _heard(answers: list[Answer]) -> bool:
+    """Whether the broker has them all."""
+    _, missing = await asyncio.wait(answers, timeout=FAREWELL_TIMEOUT)
+    return not missing and min(each.result() for each in answers) >= 0

@@ -54,14 +54,17 @@ class Mqtt311(Connection):
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
-        client.on_message = self._on_message
+        client.on_message = self._on_publish_for_us
         return client
 
     async def _log_in(self, host: str, port: int, tls: ssl.SSLContext | None, keepalive: int) -> None:
         if tls is not None:
             self._client.tls_set_context(tls)
         await asyncio.to_thread(self._client.connect, host, port, keepalive)
-        self._line = cast("socket.socket", self._client.socket())
+        self._line = self._client.socket()  # type: ignore[assignment]
+        if self._line is None:
+            self._on_end(CLOSED)
+            return
         self._loop.add_reader(self._line, self._read)
         self._client.on_socket_register_write = self._on_register_write
         if self._client.want_write():
@@ -105,9 +108,8 @@ class Mqtt311(Connection):
 
     def _tick(self) -> None:
         """Pings, and whether they are answered, are paho's care."""
-        if not self.lost.done():
-            self._client.loop_misc()
-            self._loop.call_later(TICK, self._tick)
+        self._client.loop_misc()
+        self._after(TICK, self._tick)
 
     # What paho calls.
 
@@ -135,8 +137,8 @@ class Mqtt311(Connection):
     def _on_subscribe(self, _c: Client, _u: Any, _m: int, codes: list[ReasonCode], _p: Any) -> None:
         self._on_subscribed(code.value for code in codes)
 
-    def _on_message(self, _c: Client, _u: Any, message: MQTTMessage) -> None:
-        self._receive(Publish(message.topic, bytes(message.payload), message.retain))
+    def _on_publish_for_us(self, _c: Client, _u: Any, message: MQTTMessage) -> None:
+        self._on_message(Publish(message.topic, bytes(message.payload), message.retain))
 
 
 def _no_delay(_client: Client, _data: Any, line: Any) -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 import itertools
+import socket
 import ssl
 from collections.abc import Sequence
-from typing import cast
+from contextlib import ExitStack
+from typing import Any, cast
 
 import mqtt5
 from mqtt5 import QoS
@@ -40,9 +42,7 @@ class Mqtt5(Connection, asyncio.Protocol):
 
     async def _log_in(self, host: str, port: int, tls: ssl.SSLContext | None, keepalive: int) -> None:
         self._beat_after = keepalive / BEATS
-        name = host if tls else None
-        async with asyncio.timeout(broker.CONNECT_TIMEOUT):
-            await self._loop.create_connection(lambda: self, host, port, ssl=tls, server_hostname=name)
+        await self._open_line(host, port, tls)
         settings, will = self._settings, self._will
         hello = mqtt5.ConnectPacket(
             settings.client_id or "",
@@ -54,6 +54,29 @@ class Mqtt5(Connection, asyncio.Protocol):
             max_packet_size=MOST_OCTETS,
         )
         self._write(hello.write())
+
+    async def _open_line(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        """To the first of the host's addresses that answers; each gets its time, for one may be broken."""
+        failure = OSError()
+        for *kind, _, address in await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            try:
+                async with asyncio.timeout(broker.CONNECT_TIMEOUT):
+                    await self._open_to(socket.socket(*kind), address, tls, host)
+            except OSError as error:
+                failure = error
+            else:
+                return
+        raise failure
+
+    async def _open_to(
+        self, line: socket.socket, address: Any, tls: ssl.SSLContext | None, host: str
+    ) -> None:
+        with ExitStack() as ours:
+            ours.enter_context(line).setblocking(False)
+            await self._loop.sock_connect(line, address)
+            ours.pop_all()  # from here on it is the loop's to close
+        name = host if tls else None
+        await self._loop.create_connection(lambda: self, sock=line, ssl=tls, server_hostname=name)
 
     def _transmit(self, message: Message) -> int:
         identifier = self._identifier()
@@ -90,14 +113,12 @@ class Mqtt5(Connection, asyncio.Protocol):
 
     def _beat(self) -> None:
         """Keep the line up, and see whether the broker is there (§3.1.2.10)."""
-        if self.lost.done():
-            return
         if self._silent > BEATS:
             self.cut(broker.SILENT)
             return
         self._silent += 1
         self._write(_PING)
-        self._loop.call_later(self._beat_after, self._beat)
+        self._after(self._beat_after, self._beat)
 
     # What the loop calls.
 
@@ -126,8 +147,8 @@ class Mqtt5(Connection, asyncio.Protocol):
             self._on_accepted(_UNSUPPORTED, self._abilities)
             return b""
         try:
-            while at < len(data):
-                packet, octets = mqtt5.read(view[at:])
+            while at < len(data) and not self.lost.done():
+                packet, octets = _read(view[at:])
                 at += octets
                 self._take(packet)
         except IndexError:  # the rest of it is to come
@@ -140,18 +161,33 @@ class Mqtt5(Connection, asyncio.Protocol):
             case mqtt5.PubAckPacket():
                 self._on_acknowledged(packet.packet_id, packet.reason_code.value)
             case mqtt5.PublishPacket():
-                self._receive(Publish(packet.topic, packet.payload, packet.retain))
+                self._on_message(Publish(packet.topic, packet.payload, packet.retain))
             case mqtt5.ConnAckPacket():
                 self._welcome(packet)
             case mqtt5.SubAckPacket():
                 self._on_subscribed(code.value for code in packet.reason_codes)
             case mqtt5.DisconnectPacket():
                 self._on_end(f"{CLOSED}: {broker.reason(packet.reason_code.value)}")
+                self._cut_line()
 
     def _welcome(self, packet: mqtt5.ConnAckPacket) -> None:
+        if self._accepted.done():
+            raise ValueError("a second CONNACK")
         code = NO_QOS if packet.max_qos.value < broker.QOS else packet.reason_code.value
         most = min(packet.receive_max, broker.MOST_UNACKNOWLEDGED)
         self._on_accepted(code, Abilities(most, packet.retain_available, packet.max_packet_size))
         if packet.server_keep_alive:
             self._beat_after = min(self._beat_after, packet.server_keep_alive / BEATS)
-        self._loop.call_later(self._beat_after, self._beat)
+        self._after(self._beat_after, self._beat)
+
+
+def _read(view: memoryview) -> tuple[mqtt5.Packet, int]:
+    """The first packet, and its length. IndexError: it is not whole yet; ValueError: it is none."""
+    try:
+        return mqtt5.read(view)
+    except (IndexError, ValueError):
+        raise
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ValueError("a string that is not UTF-8") from None  # at which mqtt5 0.8 panics
