@@ -21,8 +21,13 @@ from bench.peers import Broker, Mailbell
 from tests.tools import ROOT
 
 FIGURES = ("delivery.sustained", "delivery.bare", "delivery.drained", "delivery.kept")
-DEVICES = Load(clients=850, keep=True, rest=1)
-"""1,700 mails a second: each rests for half a second on average."""
+DEVICES = Load(clients=100, keep=True, rest=1)
+GROUPS = 10
+"""So many times those: 2,000 mails a second, for each rests for half a second on average.
+
+The rests are whole seconds: begun together, all would speak at once and then be silent. A group begins each
+tenth of a second.
+"""
 
 WARM = 3.0
 SINKS = ["broker", "clock"]
@@ -78,15 +83,19 @@ def serving(*, script: bool, broker: bool, inbox: bool = True) -> Iterator[Deliv
 
 def sustained(seconds: float, *, inbox: bool) -> float:
     """Mails a second that both sinks get while more come in."""
-    mails = int(2 * DEVICES.clients * (WARM + seconds + 1))  # at last come those whose rests were long
-    with serving(script=True, broker=True, inbox=inbox) as peer, ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(send, peer.port, mails, DEVICES)
+    mails = int(2 * DEVICES.clients * (WARM + seconds + 2))  # at last come those whose rests were long
+    with serving(script=True, broker=True, inbox=inbox) as peer, ThreadPoolExecutor(GROUPS) as pool:
+        sending = []
+        for _ in range(GROUPS):
+            sending.append(pool.submit(send, peer.port, mails, DEVICES))
+            time.sleep(1 / GROUPS)
         time.sleep(WARM)
         began, before = time.perf_counter(), min(map(peer.position, SINKS))
         time.sleep(seconds)
         delivered = (min(map(peer.position, SINKS)) - before) / (time.perf_counter() - began)
-        sending.result()
-        peer.wait(SINKS, mails)
+        for each in sending:
+            each.result()
+        peer.wait(SINKS, GROUPS * mails)
     print(f"{'with' if inbox else 'without'} the inbox {delivered:,.0f} mails/s into both", flush=True)
     return delivered
 
