@@ -27,6 +27,8 @@ class Minutes:
 
     def _advance(self, now: float) -> None:
         minute = int(now // 60)
+        if minute <= self._newest:
+            return
         for passed in range(max(self._newest, minute - HOUR) + 1, minute + 1):
             self._counts[passed % HOUR] = 0
-        self._newest = max(self._newest, minute)
+        self._newest = minute

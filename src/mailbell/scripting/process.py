@@ -214,7 +214,7 @@ class ScriptProcess(asyncio.Protocol):
         *lines, self._buffer = self._buffer.split(b"\n")
         try:
             for line in lines:
-                self._take(json.loads(line))
+                self._take(json.loads(line.decode()))
         except (ValueError, RecursionError) as error:
             self.kill(f"wrote into the channel of its host: {error}")
 

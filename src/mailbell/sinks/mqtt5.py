@@ -35,6 +35,7 @@ class Mqtt5(Connection, asyncio.Protocol):
         super().__init__(settings, will, receive)
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
+        self._unwritten: list[bytes] = []
         self._identifiers = itertools.cycle(range(1, LAST_IDENTIFIER + 1))
         self._beat_after = 0.0
         self._silent = 0
@@ -108,8 +109,15 @@ class Mqtt5(Connection, asyncio.Protocol):
         return next(each for each in self._identifiers if each not in self._waiting)
 
     def _write(self, packet: bytes) -> None:
+        """With what else comes in this turn of the loop."""
+        if not self._unwritten:
+            self._loop.call_soon(self._flush)
+        self._unwritten.append(packet)
+
+    def _flush(self) -> None:
+        packets, self._unwritten = self._unwritten, []
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(packet)
+            self._transport.writelines(packets)
 
     def _beat(self) -> None:
         """Keep the line up, and see whether the broker is there (§3.1.2.10)."""
