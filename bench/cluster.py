@@ -5,6 +5,7 @@ by a node that has lost the lease.
 """
 
 import asyncio
+import os
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from bench import results
 from bench.load import KEPT, smtp_source
 from bench.peer import SECONDS, Unavailable, needed
+from bench.processes import idle_seconds
 from tests.e2e.test_kill import more
 from tests.faults.test_cluster import LEASE, House, fail_over, house, whole
 from tests.natsd import NatsCluster, clustered
@@ -103,10 +105,13 @@ async def nodes(mails: int) -> dict[str, list[float]]:
 
 
 async def rate(ports: list[int], mails: int) -> float:
-    """Mails a second of all these nodes, each with a load of its own."""
-    began = time.perf_counter()
+    """Mails a second of all these nodes, each with a load of its own; says how busy the machine was."""
+    began, idle = time.perf_counter(), idle_seconds()
     await asyncio.gather(*(asyncio.to_thread(smtp_source, port, mails, KEPT) for port in ports))
-    return len(ports) * mails / (time.perf_counter() - began)
+    took = time.perf_counter() - began
+    busy = 1 - (idle_seconds() - idle) / took / (os.cpu_count() or 1)
+    print(f"{len(ports)} loaded: {len(ports) * mails / took:,.0f} mails/s, the processors busy {busy:.0%}")
+    return len(ports) * mails / took
 
 
 if __name__ == "__main__":

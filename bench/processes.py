@@ -29,6 +29,12 @@ def cpu_seconds(root: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def idle_seconds() -> float:
+    """Return the time that all processors together have been idle, waiting for disks included."""
+    fields = (PROC / "stat").read_text().split("\n", 1)[0].split()
+    return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
+
+
 def forget_peak(root: int) -> None:
     """Have the peak of memory start from what is used now."""
     for pid in family(root):

@@ -1,3 +1,3 @@
 """mailbell: mail in, events out."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -226,8 +226,7 @@ class Connection(ABC):
         if answer is None:
             return
         self._acknowledged += 1
-        if not answer.done():
-            answer.set_result(code)
+        _settle(answer, code)
 
     def _on_message(self, message: Publish) -> None:
         """Whatever others publish, our connection stays up."""
@@ -254,7 +253,7 @@ class Connection(ABC):
         while self._queue and len(self._waiting) < self._abilities.unacknowledged:
             message, answer = self._queue.popleft()
             if self.lost.done():
-                answer.set_result(UNSENT)
+                _settle(answer, UNSENT)
                 continue
             if message.retain and not self._abilities.retains:
                 message = message._replace(retain=False)
@@ -262,7 +261,7 @@ class Connection(ABC):
                 self._waiting[self._transmit(message)] = answer
             except ValueError:
                 logger.exception("%s: not published to %r", self._settings.url, message.topic)
-                answer.set_result(BAD_TOPIC)
+                _settle(answer, BAD_TOPIC)
 
     def _watch(self, before: int | None = None) -> None:
         """Cut a connection that may answer our pings, but acknowledges nothing."""
@@ -285,10 +284,14 @@ class Connection(ABC):
         self._timers.clear()
         unanswered = [(answer, LOST) for answer in self._waiting.values()]
         for answer, result in unanswered + [(answer, UNSENT) for _, answer in self._queue]:
-            if not answer.done():
-                answer.set_result(result)
+            _settle(answer, result)
         self._waiting.clear()
         self._queue.clear()
+
+
+def _settle(answer: Answer, result: int) -> None:
+    if not answer.done():  # else nobody waits for it any more
+        answer.set_result(result)
 
 
 def acknowledge_at_once(line: socket.socket) -> None:

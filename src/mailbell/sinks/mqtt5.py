@@ -74,6 +74,7 @@ class Mqtt5(Connection, asyncio.Protocol):
     ) -> None:
         with ExitStack() as ours:
             ours.enter_context(line).setblocking(False)
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await self._loop.sock_connect(line, address)
             ours.pop_all()  # from here on it is the loop's to close
         name = host if tls else None
