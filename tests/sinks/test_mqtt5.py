@@ -222,9 +222,16 @@ async def test_nothing_stays_open_when_the_farewell_is_interrupted(monkeypatch: 
 
 
 @BOTH_LOOPS
-async def test_the_will_speaks_for_one_who_cannot_say_that_he_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The broker has what it takes at once, so `offline` has no room: no DISCONNECT, which drops the will."""
+@pytest.mark.parametrize("forgotten", [False, True])
+async def test_the_will_speaks_for_one_who_cannot_say_that_he_goes(
+    monkeypatch: pytest.MonkeyPatch, *, forgotten: bool
+) -> None:
+    """The broker has what it takes at once, so `offline` has no room: no DISCONNECT, which drops the will.
+
+    What is forgotten is to leave nothing behind, no will either.
+    """
     monkeypatch.setattr(mqtt_module, "FAREWELL_TIMEOUT", 0.05)
+    monkeypatch.setattr(broker_module, "GOODBYE_TIMEOUT", 0.05)
     async with listening() as (server, lines), asyncio.timeout(10):
         sink = MqttSink("x", MqttSettings(url=url(server)))
         starting = asyncio.create_task(sink.start())
@@ -234,8 +241,30 @@ async def test_the_will_speaks_for_one_who_cannot_say_that_he_goes(monkeypatch: 
         await starting
         assert isinstance(online := await packet(line), mqtt5.PublishPacket)
         assert online.payload == b"online"
+        if forgotten:
+            sink.forget()
         await sink.stop()
-        assert await line[0].read() == b""
+        assert await line[0].read() == (mqtt5.DisconnectPacket().write() if forgotten else b"")
+        line[1].close()
+
+
+@BOTH_LOOPS
+async def test_a_refused_farewell_is_none() -> None:
+    async with listening() as (server, lines), asyncio.timeout(10):
+        sink = MqttSink("x", MqttSettings(url=url(server)))
+        starting = asyncio.create_task(sink.start())
+        line = await lines.get()
+        await packet(line)
+        line[1].write(WELCOME)
+        await starting
+        stopping = asyncio.create_task(sink.stop())
+        for _ in range(2):
+            published = await packet(line)
+            assert isinstance(published, mqtt5.PublishPacket)
+            full = mqtt5.PubAckReasonCode.QUOTA_EXCEEDED
+            line[1].write(mqtt5.PubAckPacket(published.packet_id or 0, reason_code=full).write())
+        await stopping
+        assert await line[0].read() == b"", "no DISCONNECT: the will is published"
         line[1].close()
 
 

@@ -109,14 +109,21 @@ class MqttSink:
 
     async def stop(self) -> None:
         """Say `offline`, and disconnect."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
-        if self._connection is not None:
-            if await _heard([self._connection.publish(each) for each in self._last_words()]):
-                await self._connection.close()
-            else:
-                self._connection.cut("stopped")  # the broker publishes our will, which says the same
+        try:
+            if self._keeper is not None:
+                self._keeper.cancel()
+                await asyncio.wait([self._keeper])
+            if self._connection is not None:
+                await self._leave(self._connection)
+        finally:
+            if self._connection is not None:
+                self._connection.cut("stopped")
+
+    async def _leave(self, connection: Connection) -> None:
+        """Where the broker does not hear it, our will says the same; not of a sink that is forgotten."""
+        heard = await _heard([connection.publish(each) for each in self._last_words()])
+        if heard or self._forgotten:
+            await connection.close()
 
     def forget(self) -> None:
         """Let `stop` remove what the broker keeps of this sink: the settings have it no more."""
@@ -296,6 +303,6 @@ def _outcome(codes: set[int]) -> Outcome | None:
 
 
 async def _heard(answers: list[Answer]) -> bool:
-    """Whether the broker has them all."""
+    """Whether the broker has taken them all."""
     _, missing = await asyncio.wait(answers, timeout=FAREWELL_TIMEOUT)
-    return not missing and min(each.result() for each in answers) >= 0
+    return not missing and all(code >= 0 and not is_failure(code) for code in map(Answer.result, answers))

@@ -59,7 +59,9 @@ class Mqtt5(Connection, asyncio.Protocol):
     async def _open_line(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         """To the first of the host's addresses that answers; each gets its time, for one may be broken."""
         failure = OSError()
-        for *kind, _, address in await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        async with asyncio.timeout(broker.CONNECT_TIMEOUT):
+            found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        for *kind, _, address in found:
             try:
                 async with asyncio.timeout(broker.CONNECT_TIMEOUT):
                     await self._open_to(socket.socket(*kind), address, tls, host)
