@@ -8,8 +8,12 @@ from mailbell.event.convert import Converted, ConvertOptions, convert
 from mailbell.journal.base import Journal
 from mailbell.mail import Mail
 
-KEEP_ITEMS = 1024
-KEEP_OCTETS = 64 * 2**20
+KEEP_ITEMS = 4096
+"""Under load sinks are a few thousand events apart, and one who asks for what is no longer kept converts it
+again, which puts him back further still. Of a mail of 1 KB they are some 10 KB each.
+"""
+KEEP_OCTETS = 32 * 2**20
+"""The most that they have travelled as; a text is in memory three or four times. The newest one is kept always."""
 
 SMALL = 64 * 1024
 """A mail of up to this many octets converts in well under a millisecond: on the loop. Others in a thread."""
@@ -54,7 +58,7 @@ class Feed:
     def _keep(self, sequence: int, item: Converted) -> Converted:
         self._kept[sequence] = item
         self._octets += len(item.mail.raw)
-        while self._octets > KEEP_OCTETS or len(self._kept) > KEEP_ITEMS:
+        while len(self._kept) > 1 and (self._octets > KEEP_OCTETS or len(self._kept) > KEEP_ITEMS):
             _, oldest = self._kept.popitem(last=False)
             self._octets -= len(oldest.mail.raw)
         return item
