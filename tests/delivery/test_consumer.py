@@ -9,6 +9,7 @@ import pytest
 
 from mailbell.clock import SystemClock
 from mailbell.delivery import consumer as consumer_module
+from mailbell.delivery import feed as feed_module
 from mailbell.delivery.alignment import Alignment
 from mailbell.delivery.consumer import Delivery
 from mailbell.delivery.feed import Feed
@@ -250,6 +251,18 @@ async def test_sinks_wait_behind_the_monitor(journal: SqliteJournal, deliver: De
     assert not sink.seen
     mark.move(item, 1)
     await sink.has("a")
+
+
+async def test_one_conversion_for_all_as_long_as_there_is_room(
+    journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "KEEP_OCTETS", 10)
+    for subject in ("a", "b"):
+        await journal.append(mail(subject))
+    feed = Feed(journal, {})
+    first, second = await feed.item(1), await feed.item(2)
+    assert await feed.item(2) is second, "the newest is kept, however large it is"
+    assert await feed.item(1) is not first
 
 
 async def test_what_was_not_acknowledged_comes_again_after_a_restart(

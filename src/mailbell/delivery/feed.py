@@ -13,7 +13,7 @@ KEEP_ITEMS = 4096
 again, which puts him back further still. Of a mail of 1 KB they are some 10 KB each.
 """
 KEEP_OCTETS = 32 * 2**20
-"""The most that they have travelled as; a text is in memory three or four times. The newest one is kept always."""
+"""The most that they had on the wire; a text is in memory three or four times. The newest is kept always."""
 
 SMALL = 64 * 1024
 """A mail of up to this many octets converts in well under a millisecond: on the loop. Others in a thread."""
