@@ -23,7 +23,7 @@ BUSY = 0.45
 SHARE = 0.1
 """The part of a core that delivering takes meanwhile."""
 
-WINDOW = 0.05
+WINDOW = 0.02
 """Seconds over which both are measured, at least, and for which one rests: a burst that is over sooner is no
 flood, and the end of one is seen.
 """
