@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword
 from click.testing import CliRunner, Result
 from cryptography import x509
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from mailbell.cli.main import commands
+from tests.smtpd import Controller, Untrusted
 
 
 class Inbox:
@@ -40,14 +40,6 @@ class Inbox:
     async def handle_DATA(self, _server: object, _session: object, envelope: Envelope) -> str:  # noqa: N802
         self.envelopes.append(envelope)
         return "250 2.0.0 OK 0190-the-id"
-
-
-class ImplicitTls(Controller):
-    """aiosmtpd connects to a server that it has started, and would not trust our certificate."""
-
-    def _trigger_server(self) -> None:
-        with socket.create_connection((self.hostname, self.port)):
-            pass
 
 
 def check_password(*arguments: Any) -> AuthResult:
@@ -155,7 +147,7 @@ def test_tls_with_a_self_signed_certificate(tls: ssl.SSLContext, mode: str) -> N
     options: dict[str, Any] = {"tls_context": tls, "require_starttls": True}
     kind = Controller
     if mode == "implicit":
-        options, kind = {"ssl_context": tls}, ImplicitTls
+        options, kind = {"ssl_context": tls}, Untrusted
     with server(kind, **options) as (inbox, address):
         assert send("--server", address, "--tls", mode).exit_code == 0
         refused = send("--server", address, "--tls", mode, "--verify")

@@ -188,6 +188,24 @@ async def test_a_key_that_was_deleted_is_waited_for_too(house: House) -> None:
     assert held(other)
 
 
+async def test_a_bucket_made_anew_keeps_what_it_takes(house: House, url: str) -> None:
+    """A stream made while nats-server 2.9 deletes the one before acknowledges, and keeps nothing."""
+    lease = house.node("one")
+    await lease._have_bucket()
+    async with linked(url) as elsewhere:  # one connection's requests are dealt with one after the other
+        for _ in range(10):
+            for number in range(20):  # to be deleted takes them a moment
+                await house.jetstream.publish(f"{lease._subject}.{number}", bytes(100))
+            deleting = asyncio.create_task(elsewhere.ask(f"STREAM.DELETE.{lease._stream}"))
+            while not deleting.done():
+                await lease._make_up_for_the_bucket()
+            await lease._make_up_for_the_bucket()
+            written = await lease._write(lease._holder, 0)
+            found, holder = await lease._read()
+            assert found is not None
+            assert (found.seq, holder) == (written, lease._holder)
+
+
 async def test_somebody_elses_value_is_waited_for_like_a_holder(house: House) -> None:
     _, other = await house.pair()
     await house.jetstream.publish(other._subject, b"no JSON")

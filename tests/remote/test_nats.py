@@ -5,7 +5,7 @@ import base64
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,26 @@ async def test_what_is_under_way_fails_with_the_connection(tmp_path: Path) -> No
             with pytest.raises(NatsUnavailable, match="is lost"):
                 await asyncio.wait_for(asking, 5)
             await asyncio.wait_for(again.wait(), SOON)
+
+
+@BOTH_LOOPS
+async def test_a_break_in_the_middle_of_a_burst_shows(tmp_path: Path) -> None:
+    """nats-py gives up half-way through closing where there is something left to say, and tells nobody."""
+    async with (
+        running(tmp_path) as server,
+        proxied(server.port) as proxy,
+        linked(server, servers=(f"nats://127.0.0.1:{proxy.port}",)) as link,
+    ):
+        for _ in range(20):
+            client = link.client
+            proxy.drop()
+            with suppress(NatsUnavailable):
+                while True:
+                    await link.publish("x", bytes(1000))
+                    await asyncio.sleep(0)
+            async with asyncio.timeout(SOON):
+                while not link.up.is_set() or link.client is client:  # noqa: ASYNC110
+                    await asyncio.sleep(0.001)
 
 
 async def test_a_link_that_is_cut_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +22,7 @@ from mailbell.sinks.smtp import _ADDRESS, SmtpSink
 from tests.conftest import BOTH_LOOPS
 from tests.postfix import Postfix
 from tests.sinks.conftest import House, certified, event, mail
+from tests.smtpd import Untrusted
 from tests.tools import free_port, need, need_root
 
 SAMPLE = convert(sample(), ConvertOptions())
@@ -67,21 +67,11 @@ class Relay:
         return reply
 
 
-class Quiet(Controller):
-    """aiosmtpd connects to a server that it has started, and would not trust our certificate."""
-
-    def _trigger_server(self) -> None:
-        import socket
-
-        with socket.create_connection((self.hostname, self.port)):
-            pass
-
-
 @contextmanager
 def relaying(port: int = 0, relay: Relay | None = None, **options: Any) -> Iterator[Relay]:
     relay = relay or Relay()
     relay.port = port or free_port()
-    controller = Quiet(relay, hostname=HOST, port=relay.port, enable_SMTPUTF8=True, **options)
+    controller = Untrusted(relay, hostname=HOST, port=relay.port, enable_SMTPUTF8=True, **options)
     controller.start()
     try:
         yield relay

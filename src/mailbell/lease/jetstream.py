@@ -31,6 +31,9 @@ MARGIN = 0.05
 LOOK_EVERY = 0.5
 """Seconds between two looks at another's lease; of a short one a tenth."""
 
+SETTLED = 0.2
+"""Seconds after which a bucket that is gone is surely gone."""
+
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 
 logger = logging.getLogger("mailbell.lease")
@@ -157,18 +160,25 @@ class JetStreamLease:
             except (NatsUnavailable, JetStreamError) as error:
                 logger.debug("lease: %s", error)
                 pause = min(LOOK_EVERY, self._holder.seconds / 10)
-                await self._after(error)
+                await self._make_up_for_the_bucket()
             except Exception:  # a bug in one round is not the end of the next
                 logger.exception("looking after the lease failed")
             await asyncio.sleep(pause)
 
-    async def _after(self, error: Exception) -> None:
-        """Where the bucket is gone there has to be a new one."""
-        if self._term is None:
-            try:
+    async def _make_up_for_the_bucket(self) -> None:
+        """Where it is gone there has to be a new one.
+
+        Not at once: one that is made while nats-server 2.9 is still deleting the one before loses its files
+        to that, and then acknowledges what it does not keep.
+        """
+        if self._term is not None:
+            return
+        try:
+            if await self._jetstream.stream(self._stream) is None:
+                await asyncio.sleep(SETTLED)
                 await self._have_bucket()
-            except (NatsUnavailable, JetStreamError) as again:
-                logger.debug("lease: %s; then %s", error, again)
+        except (NatsUnavailable, JetStreamError) as error:
+            logger.debug("lease: no new bucket: %s", error)
 
     async def _renew(self) -> None:
         began = self._now()

@@ -67,6 +67,14 @@ class NatsOptions(msgspec.Struct, frozen=True, kw_only=True):
         return f"<NatsOptions {self.addresses}>"
 
 
+class _Client(Client):
+    """nats-py 2.16 gives up closing half-way, and tells nobody, with something left to say on a cut line."""
+
+    async def _process_op_err(self, e: Exception) -> None:
+        self._pending, self._pending_data_size = [], 0
+        await super()._process_op_err(e)
+
+
 class NatsLink:
     """One client for one connection: nats-py gives up for good after some errors of a server.
 
@@ -185,7 +193,7 @@ class NatsLink:
     async def _connect(self) -> None:
         context = self._context()
         _check_keys(self.options)
-        client, errors = Client(), list[Exception]()
+        client, errors = _Client(), list[Exception]()
 
         async def on_error(error: Exception) -> None:
             errors.append(error)
