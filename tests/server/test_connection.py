@@ -15,7 +15,7 @@ from mailbell.journal.folder import DataFolder
 from mailbell.journal.sqlite import SqliteJournal
 from mailbell.mail import Mail
 from mailbell.server.connection import PIECE
-from mailbell.server.patience import EVICTED_AFTER, FRUITLESS_AFTER, LINGER
+from mailbell.server.patience import EVICTED_AFTER, FRUITLESS_AFTER, LINGER, TURN
 from mailbell.smtp import replies
 from tests.conftest import BOTH_LOOPS
 from tests.server.conftest import Client, Connect, HandClock, Serve, Serving, trusting, until
@@ -178,7 +178,12 @@ async def hog_message(client: Client) -> None:
     await client.writer.drain()
 
 
-@pytest.mark.parametrize("hog", [hog_idle, hog_noop, hog_transaction, hog_octets, hog_message])
+async def hog_mails(client: Client) -> None:
+    await client.say("HELO x")
+    await client.mail(b"Subject: once more\r\n\r\n")
+
+
+@pytest.mark.parametrize("hog", [hog_idle, hog_noop, hog_transaction, hog_octets, hog_message, hog_mails])
 async def test_slots_can_not_be_held_for_nothing(
     serve: Serve, connect: Connect, clock: HandClock, hog: Callable[[Client], Awaitable[None]]
 ) -> None:
@@ -199,6 +204,47 @@ async def test_slots_can_not_be_held_for_nothing(
         if greeting.done():
             break
     assert (await greeting).startswith("220")
+
+
+async def test_only_as_many_give_way_as_wait(serve: Serve, connect: Connect, clock: HandClock) -> None:
+    server = await serve(threads=3)
+    busy = [await connect(server) for _ in range(3)]
+    for client in busy:
+        await client.talk("HELO x")
+    waiting = await connect(server)
+    await until(lambda: server.slots.waiting == 1)
+    clock.ahead += TURN - 5
+    for client in busy:
+        await client.mail()
+    clock.ahead += 6
+    server.look_at_clock()
+    assert (await waiting.answer()).startswith("220")
+    server.look_at_clock()
+    still = [each for each in busy if not each.reader.at_eof() and (await each.say("NOOP"))[:3] == "250"]
+    assert len(still) == 2
+
+
+@BOTH_LOOPS
+async def test_whoever_is_at_a_mail_gives_way_behind_it(
+    serve: Serve, connect: Connect, clock: HandClock, gate: Gate, journal: SqliteJournal
+) -> None:
+    server = await serve(threads=1)
+    first = await connect(server)
+    await first.talk("HELO x")
+    waiting = await connect(server)
+    await until(lambda: server.slots.waiting == 1)
+    clock.ahead += TURN - 1
+    first.writer.write(WHOLE)
+    await until(lambda: gate.asked == 1)
+    clock.ahead += 2
+    server.look_at_clock()
+    gate.open.set()
+    said = (await first.reader.read()).decode().splitlines()
+    assert [line[:9] for line in said[-2:]] == ["250 2.0.0", "421 4.3.2"]
+    assert journal.last_sequence == 1
+    assert (await waiting.answer()).startswith("220")
+    [transcript] = await server.transcripts.ended()
+    assert transcript.outcome == "It had its turn, and another client needed its slot."
 
 
 # Clients that go

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailbell.server.patience import EVICTED_AFTER, FRUITLESS_AFTER, LINGER, RATE_AFTER, Parting, Patience
+from mailbell.server.patience import (
+    EVICTED_AFTER,
+    FRUITLESS_AFTER,
+    LINGER,
+    RATE_AFTER,
+    TURN,
+    Parting,
+    Patience,
+)
 from mailbell.settings import Duration, IoServerSettings, Size
 
 SETTINGS = IoServerSettings(idle_timeout=Duration(300), data_timeout=Duration(600), min_rate=Size(100))
@@ -78,14 +86,33 @@ def test_a_client_that_talks_and_sends_nothing_loses_its_slot(story: Story) -> N
     assert "no mail" in story.outcome(1)
 
 
-def test_one_that_sends_mail_does_not(story: Story) -> None:
-    story.somebody_waits()
-    for _ in range(20):
+def test_one_that_sends_mail_keeps_it_for_a_turn(story: Story) -> None:
+    def send(seconds: float) -> None:
+        story.between = False
         story.patience.heard(story.now, 1000)
-        assert story.after(9) is None
+        assert story.after(seconds) is None
+        story.between = True
         story.patience.begin_again(story.now)
         story.reply()
-        assert story.after(9) is None
+
+    for _ in range(100):
+        send(9)
+        assert story.after(9) is None, "nobody waits"
+    story.somebody_waits()
+    send(TURN - 11)
+    assert story.after(9) is None
+    send(5)
+    assert story.outcome(0) == "It had its turn, and another client needed its slot."
+
+
+def test_one_that_has_only_come_has_its_turn_whoever_waits(story: Story) -> None:
+    story.waiting_since = -1000.0
+    assert story.after(EVICTED_AFTER) is None
+    story.patience.begin_again(story.now)
+    assert story.after(TURN - EVICTED_AFTER - 0.1) is None
+    story.reply()
+    assert story.after(0.1) is None
+    assert "its turn" in story.outcome(0.1)
 
 
 def test_a_message_that_takes_too_long(story: Story) -> None:

@@ -77,6 +77,7 @@ class Connection(asyncio.Protocol):
         "_storing",
         "_transport",
         "_upgrading",
+        "_waiting_since",
         "_will_read",
         "_will_say",
         "_wrapped",
@@ -102,6 +103,7 @@ class Connection(asyncio.Protocol):
         self._deaf = False  # does not read its replies
         self._heard = False  # has said something
         self._holds = False  # a share of the memory
+        self._waiting_since: float | None = None
 
     def __repr__(self) -> str:
         return f"<Connection {self._host.id} {self.client.ip}:{self.client.port} {self._session!r}>"
@@ -177,14 +179,19 @@ class Connection(asyncio.Protocol):
         self._patience.begin_again(self._host.clock.monotonic())  # it was not the client who was slow
         self._settle_reading()
 
-    def tick(self, now: float, waiting_since: float | None) -> None:
-        """Look at the clock; called about once a second. `waiting_since`: somebody waits for a slot."""
+    def tick(self, now: float, waiting_since: float | None) -> bool:
+        """Look at the clock; called about once a second. `waiting_since`: somebody waits for a slot.
+
+        Whether the slot of this one is about to be free.
+        """
+        self._waiting_since = waiting_since
         if self._storing is not None or self._short_of_memory or self._transport is None:
-            return  # it waits for us
+            return False  # it waits for us
         between = not self._session.in_transaction
         parting = self._patience.lost(now, deaf=self._deaf, between=between, waiting_since=waiting_since)
         if parting is not None:
             self._end(*parting)
+        return parting is not None or self._session.closed
 
     def shutdown(self) -> None:
         """Part politely, unless a mail is under way: it may finish."""
@@ -284,6 +291,8 @@ class Connection(asyncio.Protocol):
         else:
             self._session.reply(self._reply_to(mail, error))
         self._let_go()
+        if self._waiting_since is not None and not self._session.in_transaction:
+            self.tick(self._host.clock.monotonic(), self._waiting_since)  # the only moment between two mails
         self._advance()
         if self._transport is None and self._storing is None:
             self._host.ended(self, self._outcome)

@@ -160,9 +160,9 @@ class IoServer:
         for client in list(self._waiting):
             if now - client.arrived_at > self.settings.queue_timeout:
                 self._refuse(client, replies.NO_SLOT, "No slot became free within queue_timeout.")
-        waiting_since = self.slots.waiting_since
+        waiting_since, wanted = self.slots.waiting_since, self.slots.waiting
         for connection in list(self.connections):
-            connection.tick(now, waiting_since)
+            wanted -= connection.tick(now, waiting_since if wanted > 0 else None)
 
     async def _tick(self) -> None:
         while True:

@@ -16,6 +16,9 @@ EVICTED_AFTER = 10.0
 FRUITLESS_AFTER = 20.0
 """Seconds that it may talk without coming to a message, while somebody waits (NOOP, RSET, MAIL, NOOP…)."""
 
+TURN = 20.0
+"""Seconds that a client with mail after mail may keep a slot for which somebody waits as long."""
+
 RATE_AFTER = 30.0
 """Seconds after which a message has to come at `min_rate`; 10 while somebody waits."""
 
@@ -32,6 +35,7 @@ class Parting(NamedTuple):
 
 _FRUITLESS = Parting(replies.EVICTED, "It brought no mail, and another client needed its slot.")
 _EVICTED = Parting(replies.EVICTED, "It was idle, and another client needed its slot.")
+_TURN = Parting(replies.TURN, "It had its turn, and another client needed its slot.")
 _IDLE = Parting(replies.IDLE, "No command and no part of a message came for longer than idle_timeout.")
 _LONG = Parting(replies.TOO_SLOW, "The message took longer than data_timeout.")
 _SLOW = Parting(replies.TOO_SLOW, "The message came more slowly than min_rate.")
@@ -42,10 +46,19 @@ _LINGERS = Parting(None, "The client did not close the connection.")
 class Patience:
     """What the rules need to know of one connection. Times are those of the monotonic clock."""
 
-    __slots__ = ("_settings", "active_at", "fruitless_since", "message_since", "octets", "over_since")
+    __slots__ = (
+        "_began",
+        "_settings",
+        "active_at",
+        "fruitless_since",
+        "message_since",
+        "octets",
+        "over_since",
+    )
 
     def __init__(self, settings: IoServerSettings, now: float) -> None:
         self._settings = settings
+        self._began = now
         self.active_at = now
         """When it was last sent a reply, or sent a part of a message. Parts of a command don't count."""
         self.fruitless_since = now
@@ -88,7 +101,9 @@ class Patience:
             return None
         if between and idle > EVICTED_AFTER:
             return _EVICTED
-        return _FRUITLESS if min(waited, now - self.fruitless_since) > FRUITLESS_AFTER else None
+        if min(waited, now - self.fruitless_since) > FRUITLESS_AFTER:
+            return _FRUITLESS
+        return _TURN if between and min(waited, now - self._began) > TURN else None
 
     def _pace(self, taken: float, waited: float) -> Parting | None:
         """Judge a message that takes too long, or comes too slowly."""

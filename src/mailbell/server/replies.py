@@ -6,6 +6,7 @@ from mailbell.smtp.replies import Reply
 STOPPING = Reply(421, "4.3.2", "mailbell is shutting down; try again in a minute")
 IDLE = Reply(421, "4.4.2", "Closing: nothing was said for too long; connect again when there is mail")
 EVICTED = Reply(421, "4.4.2", "Closing this idle connection, for another client waits for its slot")
+TURN = Reply(421, "4.3.2", "Closing, for another client has waited long for a slot; please connect again")
 TOO_SLOW = Reply(421, "4.4.2", "Closing: the message took too long; check the network, or raise data_timeout")
 NO_SLOT = Reply(421, "4.3.2", "Too many connections at once; try again later, or raise `threads`")
 NOT_ALLOWED = Reply(554, "5.7.1", "This address may not connect; add its network to `allow`")
