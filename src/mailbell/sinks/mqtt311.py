@@ -60,7 +60,12 @@ class Mqtt311(Connection):
     async def _log_in(self, host: str, port: int, tls: ssl.SSLContext | None, keepalive: int) -> None:
         if tls is not None:
             self._client.tls_set_context(tls)
-        await asyncio.to_thread(self._client.connect, host, port, keepalive)
+        connecting = self._loop.run_in_executor(None, self._client.connect, host, port, keepalive)
+        try:
+            await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            connecting.add_done_callback(self._give_up)  # a thread can't be stopped
+            raise
         self._line = self._client.socket()  # type: ignore[assignment]
         if self._line is None:
             self._on_end(CLOSED)
@@ -70,6 +75,10 @@ class Mqtt311(Connection):
         if self._client.want_write():
             self._on_register_write(self._client, None, self._line)
         self._tick()
+
+    def _give_up(self, connecting: asyncio.Future[Any]) -> None:
+        if not connecting.cancelled() and connecting.exception() is None:
+            self._cut_line()
 
     def _transmit(self, message: Message) -> int:
         return self._client.publish(message.topic, message.payload, QOS, message.retain).mid
