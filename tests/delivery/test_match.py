@@ -32,8 +32,8 @@ Content-Transfer-Encoding: base64
 """.replace("\n", "\r\n")
 
 
-def event(raw: str = RAW) -> Converted:
-    source = Source("192.168.1.7", 4711, "gate", "camera")
+def event(raw: str = RAW, ip: str = "192.168.1.7") -> Converted:
+    source = Source(ip, 4711, "gate", "camera")
     envelope = Envelope("Gate@cameras.lan", ("alarms@bell.lan", "log@bell.lan"))
     return convert(Mail("id", 0, "cameras", source, envelope, raw.encode()), ConvertOptions())
 
@@ -78,6 +78,12 @@ def test_holds(settings: MatchSettings) -> None:
 @pytest.mark.parametrize("settings", FAIL)
 def test_fails(settings: MatchSettings) -> None:
     assert not Match(settings)(event())
+
+
+def test_the_words_for_networks_are_those_of_allow() -> None:
+    private = Match(MatchSettings(source=("private",)))
+    there = ("127.0.0.1", "169.254.1.1", "fe80::1%eth0", "8.8.8.8")
+    assert [private(event(ip=ip)) for ip in there] == [True, True, True, False]
 
 
 def test_a_value_that_is_the_pattern_matches_whatever_signs_it_has() -> None:

@@ -1,7 +1,6 @@
 """`match`: which events a sink gets. Pure, but for the time that a regular expression is given."""
 
 import fnmatch
-import ipaddress
 import logging
 import re
 from collections.abc import Callable, Iterable
@@ -11,6 +10,7 @@ import regex
 from mailbell.event.convert import Converted
 from mailbell.event.schema import MailEvent
 from mailbell.mail import IMPORTED
+from mailbell.networks import Networks
 from mailbell.settings import MatchSettings
 
 REGEX_TIMEOUT = 0.05
@@ -18,12 +18,6 @@ REGEX_TIMEOUT = 0.05
 
 TEXT_LIMIT = 256 * 1024
 """Characters of the text that are looked at."""
-
-NETWORKS = {
-    "loopback": ("127.0.0.0/8", "::1/128"),
-    "private": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),
-    "any": ("0.0.0.0/0", "::/0"),
-}
 
 Test = Callable[[Converted], bool]
 """Looks at the mail where it can: the event's full form takes time, and not every sink wants it."""
@@ -105,10 +99,5 @@ def _header(name: str) -> Callable[[MailEvent], Iterable[str]]:
 
 
 def _in_networks(names: Iterable[str]) -> Test:
-    networks = [ipaddress.ip_network(text) for name in names for text in NETWORKS.get(name, (name,))]
-
-    def test(item: Converted) -> bool:
-        address = ipaddress.ip_address(item.mail.source.ip.partition("%")[0])
-        return any(address in network for network in networks)
-
-    return test
+    wanted = Networks(names)
+    return lambda item: wanted.has(item.mail.source.ip)

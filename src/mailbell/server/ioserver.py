@@ -13,8 +13,9 @@ from mailbell.clock import Clock
 from mailbell.errors import StartupError
 from mailbell.journal.base import Appender
 from mailbell.login.users import Authenticator
+from mailbell.networks import Networks
 from mailbell.server import listener, prelude, replies
-from mailbell.server.access import Networks, Sources, plain
+from mailbell.server.access import Sources, plain
 from mailbell.server.chaos import Chaos
 from mailbell.server.client import Client
 from mailbell.server.connection import Connection

@@ -33,7 +33,9 @@ class MatchSettings(Settings, frozen=True, kw_only=True, rename={"from_": "from"
     to: Annotated[Patterns, Meta(description="Any of the envelope's recipients.")] = ()
     subject: Annotated[Patterns, Meta(description="The subject.")] = ()
     text: Annotated[Patterns, Meta(description="The text; a glob has to match all of it: `*alarm*`.")] = ()
-    source: Annotated[tuple[SourceNetwork, ...], Meta(description="The client's network.")] = ()
+    source: Annotated[
+        tuple[SourceNetwork, ...], Meta(description='The network: one, or "private", "loopback", "any".')
+    ] = ()
     auth_user: Annotated[Patterns, Meta(description="The user that the client gave.")] = ()
     header: Annotated[
         dict[str, Patterns], Meta(description='Header fields by name: header.x-priority = ["1*"].')

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from mailbell.networks import NAMED
+
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _SECONDS = {"": 1.0, "MS": 0.001, "S": 1.0, "M": 60.0, "MIN": 60.0, "H": 3600.0, "D": 86400.0}
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?((?:[KMG]i?)?B|)", re.IGNORECASE)
@@ -81,7 +83,7 @@ def _network(value: str) -> None:
 
 
 def _source(value: str) -> None:
-    if value not in ("private", "loopback", "any"):
+    if value not in NAMED:
         _network(value)
 
 
