@@ -82,6 +82,23 @@ async def test_what_waits_or_is_parked_beyond_an_unanswered_one_survives_a_kill(
         assert (again.sequence, again.attempt) == (3, 2)
 
 
+async def test_what_is_discarded_beyond_an_unanswered_one_stays_so(
+    engine: SqliteEngine, tmp_path: Path
+) -> None:
+    async with engine.opened() as journal:
+        consumer = await journal.consumer("a")
+        await append(journal, 3)
+        first, second, third = await fetch_all(consumer, engine)
+        consumer.park(third, "no")
+        await consumer.discard([third.sequence])
+        left = engine.copy(tmp_path / "left")
+        consumer.ack(first)
+        consumer.ack(second)
+        assert consumer.lag == 0
+    async with left.opened() as journal:
+        assert sequences(await fetch_all(await journal.consumer("a"), left)) == [1, 2]
+
+
 @pytest.mark.parametrize("ordered", [False, True])
 async def test_what_was_answered_beyond_the_floor_does_not_come_as_new_when_the_floor_passes_it(
     engine: SqliteEngine, tmp_path: Path, ordered: bool

@@ -244,6 +244,8 @@ class JournalMachine(RuleBasedStateMachine):
         if model.parked - model.doubtful:
             sequence = sorted(model.parked - model.doubtful)[pick % len(model.parked - model.doubtful)]
             self.run(self.consumers[name].discard([sequence]))
+            self.saved()
+            assert self.consumers[name].position >= sequence, "a kill does not bring it back"
             model.parked.remove(sequence)
             model.acked.add(sequence)
 

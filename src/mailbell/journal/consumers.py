@@ -164,6 +164,9 @@ class SqliteConsumer:
         """Let go of these parked events for good."""
         for sequence in sequences:
             self._put_aside(sequence, None)
+        if any(self._floor < sequence for sequence in sequences):  # or a kill makes them new again
+            self._pass_unanswered()
+            self._advance()
         await self._positions.flush()
 
     async def replay(self, sequences: Sequence[int]) -> None:
