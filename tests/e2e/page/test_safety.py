@@ -120,8 +120,9 @@ async def test_a_link_in_html_leads_nowhere(page: Page, site: Site, watch: Watch
         await site.put(message)
         for target in ("_blank", "_top", "_self"):
             await site.put(message.as_bytes().replace(b"_top", target.encode()))
-            await page.goto(f"/#/inbox/{await site.id()}/html")
-            link = page.frame_locator("iframe").get_by_text("Link")
+            id_ = await site.id()
+            await page.goto(f"/#/inbox/{id_}/html")
+            link = page.frame_locator(f"iframe[src*='{id_}']").get_by_text("Link")  # not the one before
             await link.click(no_wait_after=True)
             await expect(link).to_be_visible()
             assert page.url.startswith(site.url)
