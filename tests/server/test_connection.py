@@ -206,45 +206,96 @@ async def test_slots_can_not_be_held_for_nothing(
     assert (await greeting).startswith("220")
 
 
-async def test_only_as_many_give_way_as_wait(serve: Serve, connect: Connect, clock: HandClock) -> None:
-    server = await serve(threads=3)
-    busy = [await connect(server) for _ in range(3)]
-    for client in busy:
-        await client.talk("HELO x")
-    waiting = await connect(server)
-    await until(lambda: server.slots.waiting == 1)
-    clock.ahead += TURN - 5
-    for client in busy:
-        await client.mail()
-    clock.ahead += 6
-    server.look_at_clock()
-    assert (await waiting.answer()).startswith("220")
-    server.look_at_clock()
-    still = [each for each in busy if not each.reader.at_eof() and (await each.say("NOOP"))[:3] == "250"]
-    assert len(still) == 2
+async def send_for_ever(client: Client, way: bytes = b"HELO x\r\n") -> None:
+    """Mail after mail, each command once the one before is answered, until the server takes leave."""
+    client.writer.write(way)
+    while not (await client.answer()).startswith("421"):
+        for line in ("MAIL FROM:<a@lan>", "RCPT TO:<b@lan>", "DATA", b"Subject: a\r\n\r\nb\r\n."):
+            client.send(line)
+            if (await client.answer()).startswith("421"):
+                return
 
 
 @BOTH_LOOPS
+async def test_only_as_many_give_way_as_wait(serve: Serve, connect: Connect, clock: HandClock) -> None:
+    """At a look at the clock most of them are at a mail, or one is being stored."""
+    server = await serve(threads=4)
+    busy = [asyncio.create_task(send_for_ever(await connect(server))) for _ in range(4)]
+    await until(lambda: server.slots.taken == 4)
+    waiting = await connect(server)
+    await until(lambda: server.slots.waiting == 1)
+    clock.ahead += TURN + 1
+    server.look_at_clock()
+    assert (await waiting.answer()).startswith("220")
+    await asyncio.wait(busy, return_when=asyncio.FIRST_COMPLETED)
+    for _ in range(3):
+        server.look_at_clock()
+        await waiting.say("NOOP")
+    assert [each.done() for each in busy].count(True) == 1
+    assert server.slots.taken == 4
+    for each in busy:
+        each.cancel()
+
+
+async def test_who_brings_no_mail_gives_way_first(serve: Serve, connect: Connect, clock: HandClock) -> None:
+    server = await serve(threads=8)
+    clients = [await connect(server) for _ in range(8)]
+    for client in clients:
+        await client.talk("HELO x")
+    waiting = await connect(server)
+    await until(lambda: server.slots.waiting == 1)
+    clock.ahead += TURN + 1
+    for client in clients[1:]:
+        await client.mail()
+    await clients[0].say("NOOP")
+    server.look_at_clock()
+    assert (await clients[0].answer()).startswith("421")
+    assert (await waiting.answer()).startswith("220")
+
+
+@BOTH_LOOPS
+@pytest.mark.parametrize("behind", [b"", b"MAIL FROM:<a@lan>\r\nRCPT TO:<b@lan>\r\n", b"STARTTLS\r\n"])
 async def test_whoever_is_at_a_mail_gives_way_behind_it(
-    serve: Serve, connect: Connect, clock: HandClock, gate: Gate, journal: SqliteJournal
+    serve: Serve, connect: Connect, clock: HandClock, gate: Gate, journal: SqliteJournal, behind: bytes
 ) -> None:
-    server = await serve(threads=1)
+    """Also who sends the next commands along."""
+    server = await serve(threads=1, tls="starttls")
     first = await connect(server)
     await first.talk("HELO x")
     waiting = await connect(server)
     await until(lambda: server.slots.waiting == 1)
-    clock.ahead += TURN - 1
-    first.writer.write(WHOLE)
+    first.writer.write(WHOLE + behind)
     await until(lambda: gate.asked == 1)
-    clock.ahead += 2
+    clock.ahead += TURN + 1
     server.look_at_clock()
+    server.look_at_clock = lambda: None  # type: ignore[method-assign]  # whoever comes next does not help
     gate.open.set()
     said = (await first.reader.read()).decode().splitlines()
     assert [line[:9] for line in said[-2:]] == ["250 2.0.0", "421 4.3.2"]
     assert journal.last_sequence == 1
     assert (await waiting.answer()).startswith("220")
     [transcript] = await server.transcripts.ended()
-    assert transcript.outcome == "It had its turn, and another client needed its slot."
+    assert transcript.outcome == "It had its slot for a while, and another client needed it."
+
+
+async def test_nobody_gives_way_when_nobody_waits_any_more(
+    serve: Serve, connect: Connect, clock: HandClock, gate: Gate
+) -> None:
+    server = await serve(threads=1)
+    first = await connect(server)
+    await first.talk("HELO x")
+    waiting = await connect(server)
+    await until(lambda: server.slots.waiting == 1)
+    first.writer.write(WHOLE)
+    await until(lambda: gate.asked == 1)
+    clock.ahead += TURN + 1
+    server.look_at_clock()
+    waiting.reset()
+    await until(lambda: server.slots.waiting == 0)
+    gate.open.set()
+    while not (said := await first.answer()).startswith("250 2.0.0 OK 0"):
+        assert said
+    assert (await first.say("NOOP")).startswith("250")
 
 
 # Clients that go

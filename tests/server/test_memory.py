@@ -175,7 +175,7 @@ async def test_who_waits_for_memory_is_not_blamed(serve: Serve, connect: Connect
     second.send(b"x" * 900)
     await until(lambda: server.budget.paused)
     waiting, _ = sorted(server.connections, key=lambda each: not each._short_of_memory)
-    waiting.tick(server.clock.monotonic() + 10_000, None)
+    waiting.tick(server.clock.monotonic() + 10_000)
     assert not waiting._session.closed
     for client in (first, second):
         assert (await client.say("\r\n.")).startswith("250")

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from mailbell.server.patience import (
     EVICTED_AFTER,
     FRUITLESS_AFTER,
+    HURRY,
     LINGER,
     RATE_AFTER,
     TURN,
@@ -77,42 +78,38 @@ def test_a_transaction_under_way_has_longer(story: Story) -> None:
 
 
 def test_a_client_that_talks_and_sends_nothing_loses_its_slot(story: Story) -> None:
+    story.between = False
     story.after(1000 - 1)
     story.reply()
     story.somebody_waits()
-    for _ in range(10):  # NOOP, every two seconds
+    for _ in range(10):  # RSET and MAIL, every two seconds
         assert story.after(2) is None
         story.reply()
     assert "no mail" in story.outcome(1)
 
 
 def test_one_that_sends_mail_keeps_it_for_a_turn(story: Story) -> None:
-    def send(seconds: float) -> None:
-        story.between = False
+    for _ in range(100):
         story.patience.heard(story.now, 1000)
-        assert story.after(seconds) is None
-        story.between = True
+        assert story.after(9) is None
         story.patience.begin_again(story.now)
         story.reply()
-
-    for _ in range(100):
-        send(9)
         assert story.after(9) is None, "nobody waits"
+    story.reply()
     story.somebody_waits()
-    send(TURN - 11)
-    assert story.after(9) is None
-    send(5)
-    assert story.outcome(0) == "It had its turn, and another client needed its slot."
+    assert story.after(HURRY) is None, "who has only come is not waited for"
+    story.patience.heard(story.now, 1000)
+    assert story.after(1) is None, "in the middle of a mail"
+    story.patience.begin_again(story.now)
+    assert story.outcome(0) == "It had its slot for a while, and another client needed it."
 
 
 def test_one_that_has_only_come_has_its_turn_whoever_waits(story: Story) -> None:
     story.waiting_since = -1000.0
-    assert story.after(EVICTED_AFTER) is None
-    story.patience.begin_again(story.now)
-    assert story.after(TURN - EVICTED_AFTER - 0.1) is None
-    story.reply()
-    assert story.after(0.1) is None
-    assert "its turn" in story.outcome(0.1)
+    for _ in range(int(TURN / 5)):
+        assert story.after(5) is None
+        story.patience.begin_again(story.now)
+    assert "for a while" in story.outcome(0.1)
 
 
 def test_a_message_that_takes_too_long(story: Story) -> None:

@@ -45,6 +45,15 @@ class Host(Protocol):
     authenticator: Authenticator | None
     loop: asyncio.AbstractEventLoop
 
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when somebody waits for a slot that nobody gives way for."""
+        ...
+
+    def gives_way(self) -> None:
+        """A slot is about to be free."""
+        ...
+
     def session_for(self, client: Client) -> Session:
         """A session with this I/O server's rules."""
         ...
@@ -77,7 +86,6 @@ class Connection(asyncio.Protocol):
         "_storing",
         "_transport",
         "_upgrading",
-        "_waiting_since",
         "_will_read",
         "_will_say",
         "_wrapped",
@@ -103,7 +111,6 @@ class Connection(asyncio.Protocol):
         self._deaf = False  # does not read its replies
         self._heard = False  # has said something
         self._holds = False  # a share of the memory
-        self._waiting_since: float | None = None
 
     def __repr__(self) -> str:
         return f"<Connection {self._host.id} {self.client.ip}:{self.client.port} {self._session!r}>"
@@ -179,19 +186,27 @@ class Connection(asyncio.Protocol):
         self._patience.begin_again(self._host.clock.monotonic())  # it was not the client who was slow
         self._settle_reading()
 
-    def tick(self, now: float, waiting_since: float | None) -> bool:
-        """Look at the clock; called about once a second. `waiting_since`: somebody waits for a slot.
+    @property
+    def leaves(self) -> bool:
+        """Whether the last word is said."""
+        return self._session.closed
 
-        Whether the slot of this one is about to be free.
-        """
-        self._waiting_since = waiting_since
+    @property
+    def fruitless_since(self) -> float:
+        """When its last mail came, or it."""
+        return self._patience.fruitless_since
+
+    def tick(self, now: float) -> None:
+        """Look at the clock; called about once a second."""
         if self._storing is not None or self._short_of_memory or self._transport is None:
-            return False  # it waits for us
+            return  # it waits for us
         between = not self._session.in_transaction
-        parting = self._patience.lost(now, deaf=self._deaf, between=between, waiting_since=waiting_since)
+        parting = self._patience.lost(
+            now, deaf=self._deaf, between=between, waiting_since=self._host.waiting_since
+        )
         if parting is not None:
+            self._host.gives_way()
             self._end(*parting)
-        return parting is not None or self._session.closed
 
     def shutdown(self) -> None:
         """Part politely, unless a mail is under way: it may finish."""
@@ -289,13 +304,21 @@ class Connection(asyncio.Protocol):
         if isinstance(error, Dropped):
             self.abort("Chaos: the line was cut on purpose.")
         else:
+            self._give_way()
             self._session.reply(self._reply_to(mail, error))
         self._let_go()
-        if self._waiting_since is not None and not self._session.in_transaction:
-            self.tick(self._host.clock.monotonic(), self._waiting_since)  # the only moment between two mails
         self._advance()
         if self._transport is None and self._storing is None:
             self._host.ended(self, self._outcome)
+
+    def _give_way(self) -> None:
+        """Take leave with the answer to this mail, where it is another's turn: the next may be here."""
+        if self._host.waiting_since is None or self._transport is None:
+            return
+        parting = self._patience.had_its_turn(self._host.clock.monotonic(), self._host.waiting_since)
+        if parting is not None and parting.reply is not None:
+            self._host.gives_way()
+            self._session.shutdown(parting.reply, parting.outcome)
 
     def _reply_to(self, mail: Mail, error: BaseException | None) -> Reply:
         """What the client is told of its mail."""

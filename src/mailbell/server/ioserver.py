@@ -6,6 +6,7 @@ import secrets
 import socket
 import ssl
 from collections.abc import Sequence
+from operator import attrgetter
 
 import msgspec
 
@@ -87,6 +88,8 @@ class IoServer:
         self._sources = Sources(settings.max_per_source)
         self._speakers = prelude.Speakers()
         self._waiting: set[Client] = set()
+        self._wanted = 0
+        """Of those who waited at the last look at the clock, for how many nobody gives way yet."""
         self._admitting: set[asyncio.Task[None]] = set()
         self._listener: listener.Listener | None = None
         self._ticker: asyncio.Task[None] | None = None
@@ -161,9 +164,10 @@ class IoServer:
         for client in list(self._waiting):
             if now - client.arrived_at > self.settings.queue_timeout:
                 self._refuse(client, replies.NO_SLOT, "No slot became free within queue_timeout.")
-        waiting_since, wanted = self.slots.waiting_since, self.slots.waiting
-        for connection in list(self.connections):
-            wanted -= connection.tick(now, waiting_since if wanted > 0 else None)
+        self._wanted = self.slots.waiting - sum(each.leaves for each in self.connections)
+        order = attrgetter("fruitless_since")  # who has brought no mail for longest gives way first
+        for connection in sorted(self.connections, key=order) if self._wanted > 0 else list(self.connections):
+            connection.tick(now)
 
     async def _tick(self) -> None:
         while True:
@@ -173,6 +177,15 @@ class IoServer:
                 self.tls.follow()
 
     # What clients and connections call.
+
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when the next one waits for a slot; None: nobody does, or as many give way as do."""
+        return self.slots.waiting_since if self._wanted > 0 else None
+
+    def gives_way(self) -> None:
+        """A slot is about to be free."""
+        self._wanted -= 1
 
     def session_for(self, client: Client) -> Session:
         """A session with this I/O server's rules."""

@@ -17,7 +17,10 @@ FRUITLESS_AFTER = 20.0
 """Seconds that it may talk without coming to a message, while somebody waits (NOOP, RSET, MAIL, NOOP…)."""
 
 TURN = 20.0
-"""Seconds that a client with mail after mail may keep a slot for which somebody waits as long."""
+"""Seconds that a client with mail after mail may keep its slot while somebody has waited `HURRY`."""
+
+HURRY = 5.0
+"""Seconds: who waits for a slot for less has come in the middle of a burst, and has one soon anyway."""
 
 RATE_AFTER = 30.0
 """Seconds after which a message has to come at `min_rate`; 10 while somebody waits."""
@@ -35,7 +38,7 @@ class Parting(NamedTuple):
 
 _FRUITLESS = Parting(replies.EVICTED, "It brought no mail, and another client needed its slot.")
 _EVICTED = Parting(replies.EVICTED, "It was idle, and another client needed its slot.")
-_TURN = Parting(replies.TURN, "It had its turn, and another client needed its slot.")
+_TURN = Parting(replies.TURN, "It had its slot for a while, and another client needed it.")
 _IDLE = Parting(replies.IDLE, "No command and no part of a message came for longer than idle_timeout.")
 _LONG = Parting(replies.TOO_SLOW, "The message took longer than data_timeout.")
 _SLOW = Parting(replies.TOO_SLOW, "The message came more slowly than min_rate.")
@@ -47,9 +50,9 @@ class Patience:
     """What the rules need to know of one connection. Times are those of the monotonic clock."""
 
     __slots__ = (
-        "_began",
         "_settings",
         "active_at",
+        "began",
         "fruitless_since",
         "message_since",
         "octets",
@@ -58,7 +61,8 @@ class Patience:
 
     def __init__(self, settings: IoServerSettings, now: float) -> None:
         self._settings = settings
-        self._began = now
+        self.began = now
+        """When it got its slot."""
         self.active_at = now
         """When it was last sent a reply, or sent a part of a message. Parts of a command don't count."""
         self.fruitless_since = now
@@ -103,7 +107,13 @@ class Patience:
             return _EVICTED
         if min(waited, now - self.fruitless_since) > FRUITLESS_AFTER:
             return _FRUITLESS
-        return _TURN if between and min(waited, now - self._began) > TURN else None
+        return self.had_its_turn(now, waiting_since) if between else None
+
+    def had_its_turn(self, now: float, waiting_since: float | None) -> Parting | None:
+        """Decide so between two mails only."""
+        if waiting_since is None or now - waiting_since <= HURRY or now - self.began <= TURN:
+            return None
+        return _TURN
 
     def _pace(self, taken: float, waited: float) -> Parting | None:
         """Judge a message that takes too long, or comes too slowly."""
