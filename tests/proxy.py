@@ -93,6 +93,12 @@ class Proxy:
             if side.transport is not None:
                 side.transport.abort()
 
+    def freeze(self) -> None:
+        """Read no more from what is connected, and say nothing of it; who comes now is served."""
+        for side in [*self._there.sides, *self._back.sides]:
+            if side.transport is not None:
+                side.transport.pause_reading()
+
     def connect(self, side: Side) -> None:
         task = asyncio.get_running_loop().create_task(self._connect(side))
         self._connecting.add(task)

@@ -104,6 +104,27 @@ async def test_a_break_in_the_middle_of_a_burst_shows(tmp_path: Path) -> None:
                     await asyncio.sleep(0.001)
 
 
+@BOTH_LOOPS
+async def test_a_line_that_freezes_with_octets_unsent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody reads at the other end, and nobody says that the line is cut: nothing is waited for there."""
+    monkeypatch.setattr(module, "PING_EVERY", 0.1)
+    async with (
+        running(tmp_path, "max_payload: 8MB") as server,
+        proxied(server.port) as proxy,
+        linked(server, servers=(f"nats://127.0.0.1:{proxy.port}",)) as link,
+    ):
+        client = link.client
+        proxy.freeze()
+        sending = [asyncio.create_task(link.publish("x", bytes(4_000_000))) for _ in range(4)]
+        async with asyncio.timeout(SOON):
+            while not link.up.is_set() or link.client is client:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await asyncio.gather(*sending, return_exceptions=True)
+            await link.publish("x")
+
+
 async def test_a_link_that_is_cut_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PING_EVERY", 0.1)
     async with (

@@ -13,6 +13,7 @@ import msgspec
 import nkeys  # type: ignore[import-untyped]
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.transport import TcpTransport
 from nats.errors import Error
 
 from mailbell.errors import MailbellError, SinkUnavailable
@@ -67,11 +68,21 @@ class NatsOptions(msgspec.Struct, frozen=True, kw_only=True):
         return f"<NatsOptions {self.addresses}>"
 
 
+BROKEN = (Error, OSError, RuntimeError)
+"""What nats-py says on a line that is cut; RuntimeError comes from uvloop."""
+
+
 class _Client(Client):
-    """nats-py 2.16 gives up closing half-way, and tells nobody, with something left to say on a cut line."""
+    """nats-py 2.16, on a line that is cut or frozen, gives up closing half-way, or waits, and tells nobody.
+
+    So nothing is left that it could still want to say.
+    """
 
     async def _process_op_err(self, e: Exception) -> None:
         self._pending, self._pending_data_size = [], 0
+        writer = self._transport._io_writer if isinstance(self._transport, TcpTransport) else None  # noqa: SLF001
+        if writer is not None:
+            writer.transport.abort()
         await super()._process_op_err(e)
 
 
@@ -152,7 +163,7 @@ class NatsLink:
                 message = await answer
         except TimeoutError:
             raise NatsUnavailable(f"nats {self.options.addresses}: no answer in {within:g} s") from None
-        except (Error, OSError) as error:
+        except BROKEN as error:
             raise NatsUnavailable(f"nats {self.options.addresses}: {self.mask(error)}") from None
         finally:
             self._waiting.pop(token, None)
@@ -162,10 +173,13 @@ class NatsLink:
 
     async def publish(self, subject: str, payload: bytes = b"", reply: str = "") -> None:
         """Send; NatsUnavailable where that is not possible now."""
+        client = self.client
         try:
-            await self.client.publish(subject, payload, reply)
-        except (Error, OSError) as error:
-            raise NatsUnavailable(f"nats {self.options.addresses}: {self.mask(error)}") from None
+            async with asyncio.timeout(self.options.timeout):
+                await client.publish(subject, payload, reply)
+        except BROKEN as error:
+            why = self.mask(error) or "not sent in time"
+            raise NatsUnavailable(f"nats {self.options.addresses}: {why}") from None
 
     async def _answered(self, message: Msg) -> None:
         answer = self._waiting.get(message.subject.rpartition(".")[2])
@@ -179,7 +193,11 @@ class NatsLink:
 
     async def _keep(self) -> None:
         while True:
-            await self._down.wait()
+            while not self._down.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(PING_EVERY):
+                        await self._down.wait()
+                self.look()  # after a server's -ERR nobody is told of the end, either
             logger.warning("%s: the connection to nats %s is lost", self.who, self.options.addresses)
             for attempt in itertools.count():
                 await asyncio.sleep(self._delays[min(attempt, len(self._delays) - 1)])
@@ -244,6 +262,7 @@ class NatsLink:
             closed_cb=on_close,
             allow_reconnect=False,
             max_reconnect_attempts=1,
+            flush_timeout=options.timeout,  # else who waits for 2 MiB to go out may wait for ever
             reconnect_time_wait=0,
             connect_timeout=max(options.timeout / 2, 0.5),  # type: ignore[arg-type]  # so a second one is tried
             ping_interval=PING_EVERY,

@@ -6,13 +6,13 @@ What was under way when the connection broke is tried again; by its `Nats-Msg-Id
 
 import re
 
-from nats.errors import Error, MaxPayloadError
+from nats.errors import MaxPayloadError
 from nats.js.errors import APIError, NoStreamResponseError
 
 from mailbell.errors import SinkUnavailable
 from mailbell.event.convert import Converted
 from mailbell.event.template import Template
-from mailbell.remote.nats import NatsLink, NatsOptions, NatsUnavailable
+from mailbell.remote.nats import BROKEN, NatsLink, NatsOptions, NatsUnavailable
 from mailbell.settings import NatsSettings
 from mailbell.sinks import payload
 from mailbell.sinks.base import Delivered, Outcome, Reject, Retry
@@ -71,7 +71,7 @@ class NatsSink:
             return (Reject if error.err_code == MESSAGE_TOO_LARGE else Retry)(said)
         except NatsUnavailable as error:
             return Retry(str(error))
-        except (Error, OSError, TimeoutError) as error:
+        except BROKEN as error:
             self._link.look()
             return Retry(self._link.mask(f"{type(error).__name__}: {error}"))
 
