@@ -82,21 +82,29 @@ async def test_what_waits_or_is_parked_beyond_an_unanswered_one_survives_a_kill(
         assert (again.sequence, again.attempt) == (3, 2)
 
 
-async def test_what_is_discarded_beyond_an_unanswered_one_stays_so(
-    engine: SqliteEngine, tmp_path: Path
+@pytest.mark.parametrize("limit", [1, 3], ids=["not yet fetched", "unanswered"])
+async def test_what_is_discarded_beyond_what_is_not_settled_stays_so(
+    engine: SqliteEngine, tmp_path: Path, limit: int
 ) -> None:
     async with engine.opened() as journal:
         consumer = await journal.consumer("a")
-        await append(journal, 3)
-        first, second, third = await fetch_all(consumer, engine)
-        consumer.park(third, "no")
-        await consumer.discard([third.sequence])
-        left = engine.copy(tmp_path / "left")
+        await append(journal, 4)
+        consumer.park((await fetch_all(consumer, engine))[2], "no")
+        await consumer.parked()
+        killed = engine.copy(tmp_path / "killed")
+    async with killed.opened() as journal:
+        consumer = await journal.consumer("a")
+        first, *_ = await consumer.fetch(limit)
+        await consumer.discard([3, 99])
+        assert consumer.position >= 3
+        assert consumer.lag == 3
+        left = killed.copy(tmp_path / "left")
         consumer.ack(first)
-        consumer.ack(second)
-        assert consumer.lag == 0
+        assert consumer.lag == 2
     async with left.opened() as journal:
-        assert sequences(await fetch_all(await journal.consumer("a"), left)) == [1, 2]
+        claims = await fetch_all(await journal.consumer("a"), left)
+        assert sorted(sequences(claims)) == [1, 2, 4]
+        assert {each.attempt for each in claims} == {1}
 
 
 @pytest.mark.parametrize("ordered", [False, True])

@@ -162,11 +162,10 @@ class SqliteConsumer:
 
     async def discard(self, sequences: Sequence[int]) -> None:
         """Let go of these parked events for good."""
-        for sequence in sequences:
+        gone = self._parked.intersection(sequences)
+        for sequence in gone:
             self._put_aside(sequence, None)
-        if any(self._floor < sequence for sequence in sequences):  # or a kill makes them new again
-            self._pass_unanswered()
-            self._advance()
+        self._pass_all_before(max(gone, default=0))
         await self._positions.flush()
 
     async def replay(self, sequences: Sequence[int]) -> None:
@@ -302,6 +301,16 @@ class SqliteConsumer:
         if self._floor != before:
             self._next = max(self._next, self._floor + 1)  # these are in `_ahead` no more
             self._positions.move(self.name, self._floor)
+
+    def _pass_all_before(self, sequence: int) -> None:
+        """Have the floor go on past it: beyond, what nothing is noted of is new after a kill."""
+        if sequence <= self._floor:
+            return
+        self._pass_unanswered()
+        for each in range(self._floor + 1, sequence):
+            if not self._is_passed(each):
+                self._wait_now(each, 0, None, "passed over")
+        self._advance()
 
     def _pass_unanswered(self) -> None:
         """Write long unanswered claims down as waiting, so that the floor goes on past them."""
