@@ -14,8 +14,10 @@ class Controller(controller.Controller):
 
     def stop(self, no_assert: bool = False) -> None:
         """Cut what is open, then stop."""
-        asyncio.run_coroutine_threadsafe(self._cut(), self.loop).result(PATIENCE)
-        super().stop(no_assert)
+        try:
+            asyncio.run_coroutine_threadsafe(self._cut(), self.loop).result(PATIENCE)
+        finally:
+            super().stop(no_assert)
 
     async def _cut(self) -> None:
         transports: Any = list(self.loop._transports.values())  # type: ignore[attr-defined]  # asyncio's list

@@ -4,8 +4,6 @@ import ipaddress
 from collections.abc import Iterable
 from functools import lru_cache
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
 _PRIVATE = (
     *_LOOPBACK,
@@ -19,16 +17,15 @@ _PRIVATE = (
 NAMED = {"loopback": _LOOPBACK, "private": _PRIVATE, "any": ("0.0.0.0/0", "::/0")}
 
 
-def networks(names: Iterable[str]) -> tuple[Network, ...]:
-    """Read networks, addresses, or `loopback`, `private`, `any`. ValueError names what is wrong."""
-    return tuple(ipaddress.ip_network(text) for name in names for text in NAMED.get(name, (name,)))
-
-
 class Networks:
-    """A set of networks to ask about addresses; remembers its last answers."""
+    """A set of networks to ask about addresses; remembers its last answers.
+
+    By name: networks, addresses, or `loopback`, `private`, `any`. ValueError says which of them is none.
+    """
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._networks = networks(names)
+        texts = [text for name in names for text in NAMED.get(name, (name,))]
+        self._networks = tuple(ipaddress.ip_network(text) for text in texts)
         self.has = lru_cache(4096)(self._has)
 
     def _has(self, ip: str) -> bool:

@@ -198,8 +198,8 @@ async def test_a_bucket_made_anew_keeps_what_it_takes(house: House, url: str) ->
                 await house.jetstream.publish(f"{lease._subject}.{number}", bytes(100))
             deleting = asyncio.create_task(elsewhere.ask(f"STREAM.DELETE.{lease._stream}"))
             while not deleting.done():
-                await lease._make_up_for_the_bucket()
-            await lease._make_up_for_the_bucket()
+                await lease._make_bucket_anew()
+            await lease._make_bucket_anew()
             written = await lease._write(lease._holder, 0)
             found, holder = await lease._read()
             assert found is not None

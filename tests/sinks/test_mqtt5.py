@@ -243,8 +243,10 @@ async def test_nothing_stays_open_when_paho_connects_after_all(monkeypatch: pyte
         await asyncio.wait([connecting])
         go_on.set()
         line = await lines.get()
-        assert (await line[0].read())[:1] == b"\x10", "CONNECT, and then the end"
-        line[1].close()
+        try:
+            assert (await asyncio.wait_for(line[0].read(), 5))[:1] == b"\x10", "CONNECT, and then the end"
+        finally:
+            line[1].close()
 
 
 @BOTH_LOOPS

@@ -77,8 +77,9 @@ class Mqtt311(Connection):
         self._tick()
 
     def _give_up(self, connecting: asyncio.Future[Any]) -> None:
+        """Take leave, upon which paho closes the line: it was never up for us, so nobody needs a will."""
         if not connecting.cancelled() and connecting.exception() is None:
-            self._cut_line()
+            self._client.disconnect()
 
     def _transmit(self, message: Message) -> int:
         return self._client.publish(message.topic, message.payload, QOS, message.retain).mid
