@@ -14,7 +14,7 @@ from mailbell.clock import SystemClock
 from mailbell.lease.base import Lease
 from mailbell.lease.jetstream import JetStreamLease
 from mailbell.remote.jetstream import JetStream, JetStreamError
-from mailbell.remote.nats import NatsLink, NatsOptions
+from mailbell.remote.nats import NatsLink, NatsOptions, NatsUnavailable
 from tests.natsd import SERVERS, serving
 
 LEASE = 10.0
@@ -204,6 +204,28 @@ async def test_a_bucket_made_anew_keeps_what_it_takes(house: House, url: str) ->
             found, holder = await lease._read()
             assert found is not None
             assert (found.seq, holder) == (written, lease._holder)
+
+
+async def test_a_bug_in_one_round_is_not_the_end_of_the_next(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it is: here where the bucket would be made anew."""
+    lease, rounds = house.node("one"), asyncio.Semaphore(0)
+    await lease.start()
+
+    async def fail() -> None:
+        raise NatsUnavailable("not there")
+
+    async def fail_too() -> None:
+        rounds.release()
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(lease, "_try", fail)
+    monkeypatch.setattr(lease, "_make_bucket_anew", fail_too)
+    async with asyncio.timeout(10):
+        for _ in range(2):
+            await rounds.acquire()
+    await lease.stop()
 
 
 async def test_somebody_elses_value_is_waited_for_like_a_holder(house: House) -> None:
