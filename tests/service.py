@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.tools import free_port
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Service:

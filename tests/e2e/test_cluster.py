@@ -17,7 +17,7 @@ from tests.faults.test_cluster import House, Node, house
 from tests.natsd import connected, running
 from tests.service import serving
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 EVENTS = """
 [sinks.events]
@@ -190,8 +190,7 @@ async def test_a_stream_that_is_replaced_under_a_node(tmp_path: Path, processes:
             assert await one.service.ended() == 1
             return
         await one.service.line("the delivering process has died")
-        await until_it_takes_mail(one.port, True)
-        await asyncio.to_thread(send, one.port, "n1-c1-999999")
+        await asyncio.to_thread(send_until_taken, one.port, "n1-c1-999999")
         await nodes.delivers_mail("n1-c1-999999")
         async with asyncio.timeout(PATIENCE):
             while json.dumps(await one.ask("/api/v1/messages")).count("n1-c1-999999") != 1:  # noqa: ASYNC110

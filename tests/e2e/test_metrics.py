@@ -13,7 +13,7 @@ from tests.service import start
 from tests.tools import free_port
 from tests.web.test_metrics import Samples, parsed, value
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 CONFIG = """
 data = "data"

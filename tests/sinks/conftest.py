@@ -25,7 +25,7 @@ from mailbell.mail import Envelope, Mail, Source, new_id
 from mailbell.settings import JournalSettings, SinkSettings
 from mailbell.sinks.base import Sink
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 PICTURE = bytes.fromhex("ffd8ffe000104a46494600010100000100010000ffd9")
 

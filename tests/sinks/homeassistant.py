@@ -17,7 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 TEXT = vol.All(str, vol.Length(min=1))
 TOPIC = vol.All(TEXT, vol.Match(r"^[^+#\x00-\x1f\x7f-\x9f]+$"))

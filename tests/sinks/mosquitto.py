@@ -16,7 +16,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tests.tools import free_port, need
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Mosquitto:
