@@ -1,14 +1,18 @@
 """Finding what a test needs from the machine, and leaving the test out where it is not there."""
 
 import os
+import secrets
 import shutil
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 ROOT = Path(__file__).parent.parent
 SYSTEM_PATH = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
 """Debian keeps Postfix's programs and the brokers in sbin, which is not on everybody's PATH."""
+
+PORTS = range(20_000, 32_768)
 
 
 def find(command: str) -> str | None:
@@ -43,8 +47,12 @@ def leave_out(reason: str) -> NoReturn:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """Return a port of 127.0.0.1 that nobody listens on at the moment.
+
+    None of those that Linux gives to connections: one of these could have it before it is listened on.
+    """
+    while True:
+        port = secrets.choice(PORTS)  # hypothesis would have random give the same ones again and again
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

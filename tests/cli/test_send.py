@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from mailbell.cli.main import commands
 from tests.smtpd import Controller, Untrusted
+from tests.tools import free_port
 
 
 class Inbox:
@@ -51,9 +52,7 @@ def check_password(*arguments: Any) -> AuthResult:
 @contextmanager
 def server(kind: type[Controller] = Controller, **options: Any) -> Iterator[tuple[Inbox, str]]:
     inbox = Inbox()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     controller = kind(inbox, hostname="127.0.0.1", port=port, **options)
     controller.start()
     try:

@@ -346,6 +346,7 @@ async def test_back_goes_where_one_was(page: Page, site: Site) -> None:
         await site.mail(f"n{number}")
     await opened(page)
     await page.get_by_role("link", name="n2").click()
+    await expect(page.locator(".message h2")).to_have_text("n2")
     await page.keyboard.press("j")
     await expect(page.locator(".message h2")).to_have_text("n1")
     await page.go_back()
