@@ -13,6 +13,7 @@ SYSTEM_PATH = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/
 """Debian keeps Postfix's programs and the brokers in sbin, which is not on everybody's PATH."""
 
 PORTS = range(20_000, 32_768)
+"""For tests: none of those that Linux gives to connections, which begin at 32768 as a rule."""
 
 
 def find(command: str) -> str | None:
@@ -47,10 +48,7 @@ def leave_out(reason: str) -> NoReturn:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on at the moment.
-
-    None of those that Linux gives to connections: one of these could have it before it is listened on.
-    """
+    """Return a port of 127.0.0.1 that nobody listens on, and that no connection gets before somebody does."""
     while True:
         port = secrets.choice(PORTS)  # hypothesis would have random give the same ones again and again
         with socket.socket() as probe, suppress(OSError):

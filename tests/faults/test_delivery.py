@@ -48,7 +48,9 @@ unavailable = answer(503, retry_after="0")
 class House:
     """A config with its sinks, what they have seen, the load, and lives of the server."""
 
-    def __init__(self, folder: Path, receiver: Receiver, watcher: Watcher | None, data: Path | None) -> None:
+    def __init__(
+        self, folder: Path, receiver: Receiver, watcher: Watcher | None, data: Path | None, ioserver: str
+    ) -> None:
         self.folder = folder
         self.data = data or folder / "data"
         self.receiver = receiver
@@ -60,7 +62,7 @@ class House:
         sinks = SINKS.format(folder=folder, url=receiver.url)
         if watcher is not None:
             sinks += MQTT.format(port=watcher.port)
-        self.config, self.port = configure(folder, sinks, files=files)
+        self.config, self.port = configure(folder, sinks, ioserver, files)
         self.config.write_text(self.config.read_text().replace('"data"', json.dumps(str(self.data))))
 
     async def life(self, **environment: str) -> Service:
@@ -123,15 +125,15 @@ def lines(path: Path) -> set[str]:
 
 
 @asynccontextmanager
-async def house(folder: Path, data: Path | None = None) -> AsyncIterator[House]:
-    """Script, command, webhook, and MQTT where there is a broker to have."""
+async def house(folder: Path, data: Path | None = None, ioserver: str = "") -> AsyncIterator[House]:
+    """Script, command, webhook, and MQTT where there is a broker to have. `ioserver`: its options, TOML."""
     async with AsyncExitStack() as stack:
         receiver = await stack.enter_async_context(receiving())
         watcher = None
         if find("mosquitto"):
             broker = await stack.enter_async_context(brokering(folder))
             watcher = await stack.enter_async_context(watching(broker.port))
-        it = House(folder, receiver, watcher, data)
+        it = House(folder, receiver, watcher, data, ioserver)
         try:
             yield it
         finally:

@@ -119,10 +119,9 @@ async def has_mail(http: aiohttp.ClientSession, url: str) -> bool:
 async def test_nothing_grows_and_nothing_is_lost(tmp_path: Path, seconds: float) -> None:
     web = free_port()
     async with AsyncExitStack() as stack:
-        it = await stack.enter_async_context(house(tmp_path))
+        it = await stack.enter_async_context(house(tmp_path, ioserver=f"threads = {THREADS}"))
         tables = f'[web]\nlisten = "127.0.0.1:{web}"\n[journal]\nmax_size = "32 MiB"\n'
-        roomy = it.config.read_text().replace("[ioservers.smtp]", f"[ioservers.smtp]\nthreads = {THREADS}")
-        it.config.write_text(roomy + tables)
+        it.config.write_text(it.config.read_text() + tables)
         http = await stack.enter_async_context(aiohttp.ClientSession())
         service = await it.life()
         await service.line("API on")

@@ -15,7 +15,7 @@ from mailbell.journal.folder import DataFolder
 from mailbell.journal.sqlite import SqliteJournal
 from mailbell.mail import Mail
 from mailbell.server.connection import PIECE
-from mailbell.server.patience import EVICTED_AFTER, FRUITLESS_AFTER, LINGER, TURN
+from mailbell.server.patience import EVICTED_AFTER, FRUITLESS_AFTER, HURRY, LINGER, TURN
 from mailbell.smtp import replies
 from tests.conftest import BOTH_LOOPS
 from tests.server.conftest import Client, Connect, HandClock, Serve, Serving, trusting, until
@@ -99,18 +99,22 @@ async def test_a_client_that_does_not_read_is_cut(serve: Serve, connect: Connect
     assert server.slots.taken == 0
 
 
+async def pile_up(server: Serving, client: Client) -> None:
+    """Read no answers, until octets are left unsent for it."""
+    small_buffers(client)
+    client.reader._transport.pause_reading()  # type: ignore[attr-defined]
+    while not any(each._transport.get_write_buffer_size() for each in server.connections if each._transport):
+        client.writer.write(b"HELP\r\n" * 50)
+        await asyncio.sleep(0.001)
+
+
 @BOTH_LOOPS
 async def test_a_client_that_lets_the_last_word_pile_up_is_cut(
     serve: Serve, connect: Connect, clock: HandClock
 ) -> None:
     """With octets unsent, close() would wait for ever, and the slot with it."""
     server = await serve(threads=1)
-    client = await connect(server)
-    small_buffers(client)
-    client.reader._transport.pause_reading()  # type: ignore[attr-defined]
-    while not any(each._transport.get_write_buffer_size() for each in server.connections if each._transport):
-        client.writer.write(b"HELP\r\n" * 50)
-        await asyncio.sleep(0.001)
+    await pile_up(server, await connect(server))
     [connection] = server.connections
     connection.shutdown()
     assert server.slots.taken == 1
@@ -206,18 +210,19 @@ async def test_slots_can_not_be_held_for_nothing(
     assert (await greeting).startswith("220")
 
 
-async def send_for_ever(client: Client, way: bytes = b"HELO x\r\n") -> None:
+async def send_for_ever(client: Client) -> None:
     """Mail after mail, each command once the one before is answered, until the server takes leave."""
-    client.writer.write(way)
-    while not (await client.answer()).startswith("421"):
+    await client.talk("HELO x")
+    while True:
         for line in ("MAIL FROM:<a@lan>", "RCPT TO:<b@lan>", "DATA", b"Subject: a\r\n\r\nb\r\n."):
-            client.send(line)
-            if (await client.answer()).startswith("421"):
+            if (await client.say(line)).startswith("421"):
                 return
 
 
 @BOTH_LOOPS
-async def test_only_as_many_give_way_as_wait(serve: Serve, connect: Connect, clock: HandClock) -> None:
+async def test_only_as_many_give_way_as_wait(
+    serve: Serve, connect: Connect, clock: HandClock, journal: SqliteJournal
+) -> None:
     """At a look at the clock most of them are at a mail, or one is being stored."""
     server = await serve(threads=4)
     busy = [asyncio.create_task(send_for_ever(await connect(server))) for _ in range(4)]
@@ -231,10 +236,51 @@ async def test_only_as_many_give_way_as_wait(serve: Serve, connect: Connect, clo
     for _ in range(3):
         server.look_at_clock()
         await waiting.say("NOOP")
-    assert [each.done() for each in busy].count(True) == 1
+    stored = journal.last_sequence
+    await until(lambda: journal.last_sequence > stored + 10)
+    assert [each.done() for each in busy].count(True) == 1, "the others go on"
     assert server.slots.taken == 4
     for each in busy:
         each.cancel()
+
+
+async def test_one_of_two_whose_mails_are_stored_together_gives_way(
+    serve: Serve, connect: Connect, clock: HandClock, gate: Gate
+) -> None:
+    server = await serve(threads=2)
+    both = [await connect(server) for _ in range(2)]
+    for client in both:
+        await client.talk("HELO x")
+        client.writer.write(WHOLE)
+    await until(lambda: gate.asked == 2)
+    waiting = await connect(server)
+    await until(lambda: server.slots.waiting == 1)
+    clock.ahead += TURN + 1
+    server.look_at_clock()
+    gate.open.set()
+    assert (await waiting.answer()).startswith("220")
+    for client in both:
+        while not (await client.answer()).startswith("250 2.0.0 OK 0"):
+            pass
+    assert sorted([(await client.say("NOOP"))[:3] for client in both]) == ["250", "421"]
+
+
+async def test_who_has_said_the_last_word_counts(serve: Serve, connect: Connect, clock: HandClock) -> None:
+    """His slot is about to be free, though he does not read it."""
+    server = await serve(threads=2)
+    deaf = await connect(server)
+    await pile_up(server, deaf)
+    [leaving] = server.connections
+    busy = await connect(server)
+    await busy.talk("HELO x")
+    waiting = await connect(server)
+    await until(lambda: server.slots.waiting == 1)
+    clock.ahead += TURN + 1
+    await busy.mail()
+    leaving.shutdown()
+    server.look_at_clock()
+    assert (await busy.say("NOOP")).startswith("250")
+    waiting.writer.close()
 
 
 async def test_who_brings_no_mail_gives_way_first(serve: Serve, connect: Connect, clock: HandClock) -> None:
@@ -249,7 +295,7 @@ async def test_who_brings_no_mail_gives_way_first(serve: Serve, connect: Connect
         await client.mail()
     await clients[0].say("NOOP")
     server.look_at_clock()
-    assert (await clients[0].answer()).startswith("421")
+    assert (await asyncio.wait_for(clients[0].answer(), 10)).startswith("421")
     assert (await waiting.answer()).startswith("220")
 
 
@@ -270,7 +316,7 @@ async def test_whoever_is_at_a_mail_gives_way_behind_it(
     server.look_at_clock()
     server.look_at_clock = lambda: None  # type: ignore[method-assign]  # whoever comes next does not help
     gate.open.set()
-    said = (await first.reader.read()).decode().splitlines()
+    said = (await asyncio.wait_for(first.reader.read(), 10)).decode().splitlines()
     assert [line[:9] for line in said[-2:]] == ["250 2.0.0", "421 4.3.2"]
     assert journal.last_sequence == 1
     assert (await waiting.answer()).startswith("220")
@@ -281,17 +327,20 @@ async def test_whoever_is_at_a_mail_gives_way_behind_it(
 async def test_nobody_gives_way_when_nobody_waits_any_more(
     serve: Serve, connect: Connect, clock: HandClock, gate: Gate
 ) -> None:
-    server = await serve(threads=1)
+    server = await serve(threads=2)
     first = await connect(server)
     await first.talk("HELO x")
+    clock.ahead += TURN
+    second = await connect(server)
+    await second.talk("HELO x")
     waiting = await connect(server)
     await until(lambda: server.slots.waiting == 1)
     first.writer.write(WHOLE)
     await until(lambda: gate.asked == 1)
-    clock.ahead += TURN + 1
+    clock.ahead += HURRY + 1
     server.look_at_clock()
-    waiting.reset()
-    await until(lambda: server.slots.waiting == 0)
+    await second.say("QUIT")
+    assert (await waiting.answer()).startswith("220")
     gate.open.set()
     while not (said := await first.answer()).startswith("250 2.0.0 OK 0"):
         assert said

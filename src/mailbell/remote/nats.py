@@ -27,6 +27,9 @@ UNANSWERED_PINGS = 2
 
 NO_RESPONDERS = "503"
 
+BROKEN = (Error, OSError, RuntimeError)
+"""What nats-py says on a line that is cut; RuntimeError comes from uvloop."""
+
 logger = logging.getLogger("mailbell.nats")
 
 
@@ -66,10 +69,6 @@ class NatsOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"<NatsOptions {self.addresses}>"
-
-
-BROKEN = (Error, OSError, RuntimeError)
-"""What nats-py says on a line that is cut; RuntimeError comes from uvloop."""
 
 
 class _Client(Client):
