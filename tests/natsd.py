@@ -196,3 +196,9 @@ async def connected(server: NatsServer, **how: object) -> AsyncIterator[Client]:
         yield client
     finally:
         await client.close()
+
+
+async def flushed(client: Client) -> None:
+    """nats-py's PING may overtake what waits to be sent: the second one does not."""
+    for _ in range(2):
+        await client.flush()

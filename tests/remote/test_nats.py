@@ -11,12 +11,11 @@ from typing import Any
 
 import nkeys  # type: ignore[import-untyped]
 import pytest
-from nats.aio.client import Client
 
 from mailbell.remote import nats as module
 from mailbell.remote.nats import NatsLink, NatsOptions, NatsUnavailable, NobodyThere
 from tests.conftest import BOTH_LOOPS
-from tests.natsd import NatsServer, connected, running
+from tests.natsd import NatsServer, connected, flushed, running
 from tests.proxy import proxied
 from tests.sinks.conftest import certified
 
@@ -32,12 +31,6 @@ async def linked(server: NatsServer, **how: Any) -> AsyncIterator[NatsLink]:
         yield link
     finally:
         await link.stop()
-
-
-async def flushed(client: Client) -> None:
-    """nats-py's PING may overtake what waits to be sent: the second one does not."""
-    for _ in range(2):
-        await client.flush()
 
 
 @BOTH_LOOPS

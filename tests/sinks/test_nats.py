@@ -21,7 +21,7 @@ from mailbell.sinks import nats as nats_module
 from mailbell.sinks.base import Delivered, Reject, Retry, Sink
 from mailbell.sinks.nats import NatsSink, _token
 from tests.conftest import BOTH_LOOPS
-from tests.natsd import NatsServer, connected, running
+from tests.natsd import NatsServer, connected, flushed, running
 from tests.sinks.conftest import House, certified, event, mail
 from tests.tools import free_port
 
@@ -81,11 +81,35 @@ async def test_an_event_is_in_the_stream_once(server: NatsServer) -> None:
 async def test_without_jetstream_who_subscribes_has_it(tmp_path: Path) -> None:
     async with running(tmp_path) as server, connected(server) as client, up(server, jetstream=False) as sink:
         subscription = await client.subscribe("mailbell.*.mail")
-        await client.flush()
+        await flushed(client)
         assert await sink.deliver(SAMPLE) == Delivered()
         message = await subscription.next_msg(5)
     assert message.data == SAMPLE.json
     assert SAMPLE.event.id in (message.headers or {})["Nats-Msg-Id"]
+
+
+@BOTH_LOOPS
+async def test_without_jetstream_it_is_delivered_once_the_server_has_it() -> None:
+    """What answers a PING that came before the event tells nothing of it."""
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"max_payload": 1000000, "headers": true}\r\n')
+        while line := await reader.readline():
+            heard.append(line[:4])
+            if line.startswith(b"PING"):
+                writer.write(b"PONG\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as fake:
+        port = fake.sockets[0].getsockname()[1]
+        sink = NatsSink("nats", NatsSettings(servers=(f"nats://127.0.0.1:{port}",), jetstream=False))
+        await sink.start()
+        outcome = await sink.deliver(SAMPLE)
+        before = list(heard)
+        await sink.stop()
+    assert outcome == Delivered()
+    assert b"PING" in before[before.index(b"HPUB") :]
 
 
 async def test_attachments_inside(server: NatsServer) -> None:

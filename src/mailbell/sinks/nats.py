@@ -86,7 +86,8 @@ class NatsSink:
             await client.jetstream().publish(subject, body, timeout=timeout, headers=headers)
         else:
             await client.publish(subject, body, headers=headers)
-            await client.flush(timeout)  # type: ignore[arg-type]  # a number of any kind does
+            for _ in range(2):  # nats-py's first PING overtakes what waits to be sent
+                await client.flush(timeout)  # type: ignore[arg-type]  # a number of any kind does
         return Delivered()
 
 
